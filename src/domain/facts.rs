@@ -1,0 +1,141 @@
+//! What is known: the facts of one user, the rules of one tenant, and the facts that come in.
+
+use crate::domain::activity::{Activities, Activity};
+use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
+use crate::domain::policy::{Interval, Policy, Trigger};
+use crate::domain::risk_alert::RiskAlert;
+use crate::domain::settings::Settings;
+use crate::domain::user::{Identity, User};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Everything that is known about one user. Never leaves: what may leave is computed from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserFacts {
+    /// Who it is.
+    pub user: User,
+    /// What the user did, of every indicator.
+    pub activities: Activities,
+    /// When the user is a member of which policy.
+    pub memberships: BTreeMap<PolicyId, Vec<Interval>>,
+    /// What may start the scoring.
+    pub triggers: BTreeSet<Trigger>,
+    /// The user's risk alerts, open and closed, by id.
+    pub alerts: BTreeMap<RiskAlertId, RiskAlert>,
+}
+
+impl UserFacts {
+    /// Returns a user of whom nothing else is known.
+    #[must_use]
+    pub fn of(user: User) -> Self {
+        Self {
+            user,
+            activities: Activities::default(),
+            memberships: BTreeMap::new(),
+            triggers: BTreeSet::new(),
+            alerts: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what is known of another number that turned out to be the same person.
+    pub fn absorb(&mut self, other: &Self) {
+        self.user.identity.absorb(&other.user.identity);
+        self.user.guest |= other.user.guest;
+        self.activities.absorb(&other.activities);
+        for (policy, intervals) in &other.memberships {
+            self.memberships
+                .entry(policy.clone())
+                .or_default()
+                .extend(intervals);
+        }
+        self.triggers.extend(other.triggers.iter().cloned());
+        for (id, alert) in &other.alerts {
+            self.alerts.entry(id.clone()).or_insert_with(|| alert.clone());
+        }
+    }
+}
+
+/// What a tenant has decided, and its policies.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TenantRules {
+    /// The settings.
+    pub settings: Settings,
+    /// The policies, by id.
+    pub policies: BTreeMap<PolicyId, Policy>,
+}
+
+/// What `UpsertUsers` says about a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Declaration {
+    /// All keys.
+    pub identity: Identity,
+    /// An account of another organisation.
+    pub guest: bool,
+    /// A position that makes exfiltration costly.
+    pub potential_high_impact: bool,
+    /// An earlier case was resolved as a violation.
+    pub confirmed_violation_before: bool,
+}
+
+/// One fact that comes in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants are what they hold")]
+pub enum Fact {
+    Activity {
+        user: Identity,
+        activity: Activity,
+    },
+    User(Declaration),
+    Policy(Policy),
+    Membership {
+        user: Identity,
+        policy: PolicyId,
+        intervals: Vec<Interval>,
+    },
+    Trigger {
+        user: Identity,
+        trigger: Trigger,
+    },
+    /// An imported risk alert.
+    RiskAlert {
+        user: Identity,
+        alert: RiskAlert,
+    },
+}
+
+/// Facts of one tenant that are applied together or not at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The commit's time, for the rules of `risk-model.md` 5.
+    pub at: DateTime<Utc>,
+    /// The facts, in order.
+    pub facts: Vec<Fact>,
+}
+
+/// What became of one fact of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Recorded.
+    Accepted,
+    /// Known already; nothing changed.
+    Duplicate,
+    /// Contradicts what is known, which stays.
+    Conflict(Conflict),
+}
+
+/// How a fact contradicts what is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conflict {
+    /// The activity id is taken by an activity with other content.
+    ActivityId,
+    /// The keys point at people who cannot be one.
+    Identity,
+    /// The alert id is taken by an alert of another user.
+    RiskAlertId,
+}
+
+/// Everything known about a user at one instant, shared.
+pub type SharedFacts = Arc<UserFacts>;

@@ -1,0 +1,16 @@
+//! The rules, pure: given facts and a time, what is true. No I/O, no clock, no async, no wire types.
+//!
+//! The files follow `docs/risk-model.md`: `insight` (section 2), `cumulative` and `sequence` (3), `score` (4),
+//! `risk_alert` (5), `level` (6, 9), `dlp_alert` (7), `reason` (8). The others hold the words they speak in.
+
+pub mod ids;
+pub mod time;
+pub mod severity;
+pub mod indicator;
+pub mod user;
+pub mod activity;
+pub mod policy;
+pub mod settings;
+pub mod risk_alert;
+pub mod facts;
+pub mod dlp_alert;

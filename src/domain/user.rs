@@ -1,0 +1,497 @@
+//! Who a person is, and when two names are one person (design section 6, "Identity of a user").
+
+use crate::domain::ids::is_invisible;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization;
+use uuid::Uuid;
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+/// The most SMTP addresses of one user in one record.
+pub const ADDRESSES_MAX: usize = 20;
+
+/// Text that names a person, or may: a UPN, a file name, an address. It has no `Display` and no `Serialize`, and
+/// its `Debug` hides it; [`Personal::spell`] is for the gate, the store and the formats alone (`clippy.toml`).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Personal(Arc<str>);
+
+impl Personal {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn spell(&self) -> &str {
+        &self.0
+    }
+
+    /// Says whether there is any text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Personal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<personal>")
+    }
+}
+
+/// One way to name a person, normalised so that equal keys are one person. Ordered by strength: the first key of a
+/// person is the one by which ties are broken.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum IdentityKey {
+    /// The Microsoft Entra object id.
+    ObjectId(Uuid),
+    /// The Windows security identifier, in upper case.
+    Sid(Personal),
+    /// A UPN or an SMTP address: one name space, for a UPN is a mail address nearly everywhere.
+    Address(Personal),
+    /// `domain\account`.
+    Account(Personal),
+}
+
+/// Why a text is no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Blank.
+    #[error("must not be blank")]
+    Blank,
+    /// Longer than [`KEY_BYTES_MAX`].
+    #[error("must be at most 256 bytes")]
+    TooLong,
+    /// Holds controls, bidirectional or zero-width characters, blanks inside, or characters that normalisation turns into
+    /// ASCII (the Kelvin sign becomes `k`): they make two people look alike.
+    #[error("holds a character that no account name may hold")]
+    Character,
+    /// Not of the form that its kind has.
+    #[error("is not of the form {0}")]
+    Form(&'static str),
+}
+
+impl IdentityKey {
+    /// Reads an Entra object id: a GUID in any case, with or without braces.
+    ///
+    /// # Errors
+    /// When it is no GUID, or the nil one.
+    pub fn object_id(text: &str) -> Result<Self, KeyError> {
+        match Uuid::try_parse(text.trim()) {
+            Ok(id) if !id.is_nil() => Ok(Self::ObjectId(id)),
+            _ => Err(KeyError::Form("of a GUID")),
+        }
+    }
+
+    /// Reads a SID.
+    ///
+    /// # Errors
+    /// When it is not `S-1-` and numbers.
+    pub fn sid(text: &str) -> Result<Self, KeyError> {
+        let text = normalised(text)?.to_ascii_uppercase();
+        let numbers = text.strip_prefix("S-1-").ok_or(KeyError::Form("S-1-..."))?;
+        if numbers
+            .split('-')
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        {
+            Ok(Self::Sid(Personal::new(&text)))
+        } else {
+            Err(KeyError::Form("S-1-..."))
+        }
+    }
+
+    /// Reads a UPN or an SMTP address.
+    ///
+    /// # Errors
+    /// When it has not exactly one `@` with something on both sides.
+    pub fn address(text: &str) -> Result<Self, KeyError> {
+        let text = normalised(text)?;
+        match text.split_once('@') {
+            Some((name, domain)) if !name.is_empty() && !domain.is_empty() && !domain.contains('@') => {
+                Ok(Self::Address(Personal::new(&text)))
+            }
+            _ => Err(KeyError::Form("user@domain")),
+        }
+    }
+
+    /// Reads `domain\account`.
+    ///
+    /// # Errors
+    /// When either part is missing.
+    pub fn account(text: &str) -> Result<Self, KeyError> {
+        let text = normalised_inner_blanks(text, true)?;
+        match text.split_once('\\') {
+            Some((domain, account)) if !domain.is_empty() && !account.is_empty() => {
+                Ok(Self::Account(Personal::new(&text)))
+            }
+            _ => Err(KeyError::Form("domain\\account")),
+        }
+    }
+}
+
+/// Trims, NFC, ASCII-lower-cases; nothing looser, for casefolding and NFKC merge different people.
+fn normalised(text: &str) -> Result<String, KeyError> {
+    normalised_inner_blanks(text, false)
+}
+
+fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, KeyError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(KeyError::Blank);
+    }
+    if text.len() > KEY_BYTES_MAX {
+        return Err(KeyError::TooLong);
+    }
+    let becomes_ascii = |c: char| !c.is_ascii() && std::iter::once(c).nfc().all(|n| n.is_ascii());
+    if text
+        .chars()
+        .any(|c| is_invisible(c) || becomes_ascii(c) || (c.is_whitespace() && !(inner_blanks && c == ' ')))
+    {
+        return Err(KeyError::Character);
+    }
+    Ok(text.nfc().collect::<String>().to_ascii_lowercase())
+}
+
+/// What one record says about who a person is: its keys and the name to show.
+///
+/// The set of keys is ordered, so two records with the same keys are equal however they were written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Identity {
+    keys: BTreeSet<IdentityKey>,
+    upn: Option<IdentityKey>,
+    /// The name to show to people. Never compared.
+    pub display_name: Option<Personal>,
+}
+
+impl Identity {
+    /// Adds a key.
+    #[must_use]
+    pub fn with(mut self, key: IdentityKey) -> Self {
+        self.keys.insert(key);
+        self
+    }
+
+    /// Adds the UPN: an address that is shown as the UPN and comes before other addresses.
+    #[must_use]
+    pub fn with_upn(mut self, key: IdentityKey) -> Self {
+        self.upn = Some(key.clone());
+        self.with(key)
+    }
+
+    /// Adds what another record says about the same person. What is known already stays.
+    pub fn absorb(&mut self, other: &Self) {
+        self.keys.extend(other.keys.iter().cloned());
+        if self.upn.is_none() {
+            self.upn.clone_from(&other.upn);
+        }
+        if self.display_name.is_none() {
+            self.display_name.clone_from(&other.display_name);
+        }
+    }
+
+    /// Forgets a key that belongs to somebody else now.
+    pub fn forget(&mut self, key: &IdentityKey) {
+        self.keys.remove(key);
+        self.upn.take_if(|upn| upn == key);
+    }
+
+    /// Returns the keys, strongest first.
+    pub fn keys(&self) -> impl Iterator<Item = &IdentityKey> {
+        self.keys.iter()
+    }
+
+    /// Says whether it has that key.
+    #[must_use]
+    pub fn has(&self, key: &IdentityKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// Says whether it names nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Returns the Entra object id.
+    #[must_use]
+    pub fn object_id(&self) -> Option<Uuid> {
+        self.keys.iter().find_map(|key| match key {
+            IdentityKey::ObjectId(id) => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// Returns the UPN, if one was given as such.
+    #[must_use]
+    pub fn upn(&self) -> Option<&Personal> {
+        match &self.upn {
+            Some(IdentityKey::Address(upn)) => Some(upn),
+            _ => None,
+        }
+    }
+
+    /// Returns the key by which ties are broken: the object id, else the SID, else the UPN, else the first of the
+    /// other addresses, else the account. Does not depend on the order in which keys were learned.
+    #[must_use]
+    pub fn canonical(&self) -> Option<&IdentityKey> {
+        match self.keys.first() {
+            strong @ Some(IdentityKey::ObjectId(_) | IdentityKey::Sid(_)) => strong,
+            other => self.upn.as_ref().or(other),
+        }
+    }
+
+    /// Says whether both may be one person: they do not claim different object ids, nor different SIDs.
+    #[must_use]
+    pub fn is_compatible(&self, other: &Self) -> bool {
+        fn clash<K: PartialEq>(a: Option<K>, b: Option<K>) -> bool {
+            matches!((a, b), (Some(a), Some(b)) if a != b)
+        }
+        !clash(self.object_id(), other.object_id()) && !clash(self.sid(), other.sid())
+    }
+
+    /// Says whether a UPN marks a guest of another organisation.
+    #[must_use]
+    pub fn is_guest_name(&self) -> bool {
+        self.keys
+            .iter()
+            .any(|key| matches!(key, IdentityKey::Address(a) if a.spell().contains("#ext#@")))
+    }
+
+    /// Says whether a key names a service, which is never an actor (`domain.md` 3.1).
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.keys.iter().any(|key| match key {
+            IdentityKey::ObjectId(_) => false,
+            IdentityKey::Sid(name) | IdentityKey::Address(name) | IdentityKey::Account(name) => {
+                is_service_name(name.spell())
+            }
+        })
+    }
+
+    fn sid(&self) -> Option<&Personal> {
+        self.keys.iter().find_map(|key| match key {
+            IdentityKey::Sid(sid) => Some(sid),
+            _ => None,
+        })
+    }
+}
+
+/// Names that act for users or for the system and are never involved users (`domain.md` 3.1).
+const SERVICE_NAMES: [&str; 10] = [
+    "dlpagent",
+    "securitycompliancealerts",
+    "app@sharepoint",
+    "sharepoint\\system",
+    "root",
+    "system",
+    "local service",
+    "network service",
+    "s-1-5-18", // LocalSystem; 19 and 20 are the two services above.
+    "s-1-0-0",
+];
+
+/// Says whether a raw account name, in whatever case, is a service's.
+#[must_use]
+pub fn is_service_name(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    SERVICE_NAMES.contains(&name.as_str())
+        || matches!(name.as_str(), "s-1-5-19" | "s-1-5-20")
+        || name.starts_with("nt authority\\")
+        || name.starts_with("nt service\\")
+}
+
+/// A number that the store gives to a person of a tenant, once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct UserNo(pub u32);
+
+/// A known person of a tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    /// The person's number in the store.
+    pub no: UserNo,
+    /// All keys and the name to show.
+    pub identity: Identity,
+    /// Declared by `UpsertUsers`, not only named by other records.
+    pub declared: bool,
+    /// An account of another organisation.
+    pub guest: bool,
+    /// A position that makes exfiltration costly. Never shown.
+    pub potential_high_impact: bool,
+    /// An earlier case was resolved as a violation. Never shown.
+    pub confirmed_violation_before: bool,
+}
+
+impl User {
+    /// Returns a person of whom only a name is known.
+    #[must_use]
+    pub fn named(no: UserNo, identity: Identity) -> Self {
+        Self {
+            no,
+            guest: identity.is_guest_name(),
+            identity,
+            declared: false,
+            potential_high_impact: false,
+            confirmed_violation_before: false,
+        }
+    }
+}
+
+/// Where a record's person is found among the known ones.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Join {
+    /// Nobody has any of its keys.
+    New,
+    /// These people are it: the first takes in the others, and learns the record's keys.
+    Same(Vec<UserNo>),
+    /// Its keys point at people who cannot be one.
+    Conflict,
+}
+
+/// Finds the person whom a record names, given all known people who have any of its keys.
+///
+/// People join if they do not contradict each other and at most one of them was declared: what undeclared people
+/// are called is known from records like this one only. The result does not depend on the order of `hits`.
+#[must_use]
+pub fn join<'a>(record: &Identity, hits: impl IntoIterator<Item = &'a User>) -> Join {
+    let mut hits: Vec<&User> = hits.into_iter().collect();
+    hits.sort_by_key(|user| (!user.declared, user.no));
+    hits.dedup_by_key(|user| user.no);
+    let declared = hits.iter().filter(|user| user.declared).count();
+    let mut whole = record.clone();
+    for user in &hits {
+        if declared > 1 || !whole.is_compatible(&user.identity) {
+            return Join::Conflict;
+        }
+        whole.absorb(&user.identity);
+    }
+    if hits.is_empty() {
+        Join::New
+    } else {
+        Join::Same(hits.iter().map(|user| user.no).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IdentityKey {
+        IdentityKey::address(text).unwrap()
+    }
+
+    fn user(no: u32, declared: bool, keys: &[IdentityKey]) -> User {
+        let identity = keys.iter().cloned().fold(Identity::default(), Identity::with);
+        User {
+            declared,
+            ..User::named(UserNo(no), identity)
+        }
+    }
+
+    #[test]
+    fn letters_of_ascii_and_composition_do_not_tell_people_apart() {
+        assert_eq!(address(" JOHN@CONTOSO.COM "), address("john@contoso.com"));
+        assert_eq!(address("jo\u{308}rg@x.de"), address("j\u{f6}rg@x.de"));
+    }
+
+    #[test]
+    fn look_alikes_stay_different_people_or_are_refused() {
+        for (one, other) in [
+            ("\u{430}lice@x.com", "alice@x.com"), // Cyrillic
+            ("stra\u{df}e@x.com", "strasse@x.com"),
+            ("\u{17f}am@x.com", "sam@x.com"),
+            ("\u{131}da@x.com", "ida@x.com"),
+            ("\u{ff41}nn@x.com", "ann@x.com"),
+        ] {
+            assert_ne!(address(one), address(other));
+        }
+        assert_eq!(
+            IdentityKey::address("\u{212a}ate@x.com"),
+            Err(KeyError::Character)
+        );
+        assert_eq!(IdentityKey::address("a\u{200b}b@x.com"), Err(KeyError::Character));
+    }
+
+    #[test]
+    fn a_key_must_have_the_form_of_its_kind() {
+        for bad in ["", " ", "nobody", "a@b@c", "@x", "x@"] {
+            assert!(IdentityKey::address(bad).is_err(), "{bad}");
+        }
+        assert!(IdentityKey::address(&format!("{}@x.com", "a".repeat(251))).is_err());
+        assert!(IdentityKey::sid("S-1-5-21-1-2-3-1001").is_ok());
+        assert_eq!(IdentityKey::sid("s-1-5-21-7"), IdentityKey::sid("S-1-5-21-7"));
+        assert!(IdentityKey::sid("S-2-5").is_err());
+        assert!(IdentityKey::account("CORP\\John Doe").is_ok());
+        assert!(IdentityKey::account("john").is_err());
+        assert!(IdentityKey::object_id("00000000-0000-0000-0000-000000000000").is_err());
+    }
+
+    #[test]
+    fn debug_never_prints_a_name() {
+        let shown = format!("{:?}", user(1, true, &[address("john@contoso.com")]));
+        assert!(!shown.contains("john"), "{shown}");
+    }
+
+    #[test]
+    fn services_are_no_people_and_ext_marks_a_guest() {
+        for service in [
+            "DlpAgent",
+            "NT AUTHORITY\\SYSTEM",
+            "app@sharepoint",
+            "SHAREPOINT\\system",
+            "S-1-5-18",
+        ] {
+            assert!(is_service_name(service), "{service}");
+        }
+        assert!(!is_service_name("john@contoso.com"));
+        assert!(
+            Identity::default()
+                .with(address("x_y.com#EXT#@contoso.com"))
+                .is_guest_name()
+        );
+    }
+
+    #[test]
+    fn undeclared_people_join_but_declared_or_contradicting_ones_never_do() {
+        let record = Identity::default()
+            .with(address("a@x.com"))
+            .with(IdentityKey::sid("S-1-5-21-1").unwrap());
+        let by_address = user(1, false, &[address("a@x.com")]);
+        let by_sid = user(2, false, &[IdentityKey::sid("S-1-5-21-1").unwrap()]);
+        assert_eq!(join(&record, []), Join::New);
+        assert_eq!(
+            join(&record, [&by_sid, &by_address]),
+            Join::Same(vec![UserNo(1), UserNo(2)])
+        );
+        let (declared, other) = (
+            User {
+                declared: true,
+                ..by_sid.clone()
+            },
+            User {
+                declared: true,
+                ..by_address
+            },
+        );
+        assert_eq!(join(&record, [&declared, &other]), Join::Conflict);
+        let elsewhere = user(
+            3,
+            false,
+            &[address("a@x.com"), IdentityKey::sid("S-1-5-21-9").unwrap()],
+        );
+        assert_eq!(join(&record, [&elsewhere]), Join::Conflict);
+    }
+
+    #[test]
+    fn ties_are_broken_by_object_id_then_sid_then_upn() {
+        let alias_first = Identity::default()
+            .with_upn(address("z@x.com"))
+            .with(address("a@x.com"));
+        assert_eq!(alias_first.canonical(), Some(&address("z@x.com")));
+        let sid = IdentityKey::sid("S-1-5-21-1").unwrap();
+        assert_eq!(alias_first.with(sid.clone()).canonical(), Some(&sid));
+    }
+}

@@ -1,0 +1,10 @@
+//! What a handler of a user-data RPC may return.
+
+/// A reply that went through the gate.
+pub struct Reply<M>(M);
+impl<M> Reply<M> {
+    /// Hands it over.
+    pub fn leave<R>(self, send: impl FnOnce(M) -> R) -> R {
+        send(self.0)
+    }
+}

@@ -1,0 +1,1 @@
+//! The embedded engine: fjall for the truth, memory for reads.

@@ -1,0 +1,150 @@
+//! The seam to storage: facts and settings, durable, and the hold on a tenant's sharing switch.
+//!
+//! An engine differs in where it keeps things, never in a rule: identity joining is [`crate::domain::user::join`],
+//! risk alerts are [`crate::domain::risk_alert::evaluate`], and every engine calls both inside its commit. A
+//! driver's types and errors end in that engine's folder.
+
+pub mod embedded;
+
+use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};
+use crate::domain::ids::TenantId;
+use crate::domain::settings::Settings;
+use crate::domain::time::UtcDay;
+use crate::domain::user::Identity;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Why storage did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot answer now: the disk is full or broken, or it is shutting down. What was asked may have been done.
+    /// Repeating the call is safe.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The settings are of another version than the caller expected. Nothing changed.
+    #[error("the settings have changed")]
+    SettingsChanged,
+}
+
+/// Keeps facts and settings.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Looks at a tenant's sharing switch and at nothing else, least of all at users. A tenant nobody knows shares
+    /// nothing, and looking at it leaves no trace.
+    async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError>;
+
+    /// Reads people of the hold's tenant, all as of one instant between commits.
+    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError>;
+
+    /// Applies a batch whole or not at all, and returns once it is durable and seen by every later read: one
+    /// outcome for each fact, in order. Facts of one batch see the ones before them. Idempotent.
+    ///
+    /// Raises risk alerts by `risk-model.md` section 5 for every user whom a fact of the batch, or of a policy in
+    /// it, touches.
+    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Reads a tenant's settings, the defaults at version 0 when it was never configured.
+    async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError>;
+
+    /// Replaces a tenant's settings if they still are of version `expected`. When this turns sharing off, no hold
+    /// taken before lets anything be handed over once it has returned.
+    ///
+    /// # Errors
+    /// [`StoreError::SettingsChanged`] for another version. After [`StoreError::Unavailable`] sharing is off, in
+    /// memory at least, if this would have turned it off.
+    async fn change_settings(
+        &self,
+        tenant: TenantId,
+        expected: u64,
+        settings: Settings,
+    ) -> Result<VersionedSettings, StoreError>;
+
+    /// Forgets activities of days before the horizon that ends with `today`, and returns how many.
+    async fn expire(&self, today: UtcDay) -> Result<u64, StoreError>;
+
+    /// Returns the random key with which page tokens are authenticated: the same for the life of the data.
+    async fn token_key(&self) -> Result<[u8; 32], StoreError>;
+}
+
+/// A tenant's settings and how often they were changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VersionedSettings {
+    /// The settings.
+    pub settings: Settings,
+    /// 0 before the first change, then one more with each.
+    pub version: u64,
+}
+
+/// What is known of some people at one instant.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The tenant's settings and policies.
+    pub rules: Arc<TenantRules>,
+    /// For each identity asked for, the people its keys point at: none, one, or, in a conflict, more.
+    pub found: Vec<Vec<SharedFacts>>,
+}
+
+/// What the sharing switch of a tenant said when it was looked at, and the means to hand something over only while
+/// it still says so.
+pub struct Hold {
+    tenant: TenantId,
+    sharing: bool,
+    epoch: u64,
+    guard: Box<dyn HoldGuard>,
+}
+
+/// How an engine keeps a switch from moving.
+pub trait HoldGuard: Send + Sync {
+    /// Runs `send` while the switch cannot move, or returns `Moved` without running it if the switch has moved, or
+    /// is moving, since the hold was taken.
+    ///
+    /// # Errors
+    /// When the switch has moved.
+    fn hand_over(&self, send: &mut dyn FnMut()) -> Result<(), Moved>;
+}
+
+/// The switch has moved since the hold was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moved;
+
+impl Hold {
+    /// Made by engines only.
+    #[must_use]
+    pub fn new(tenant: TenantId, sharing: bool, epoch: u64, guard: Box<dyn HoldGuard>) -> Self {
+        Self {
+            tenant,
+            sharing,
+            epoch,
+            guard,
+        }
+    }
+
+    /// Returns whose switch it is.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Says whether the tenant shared when the switch was looked at.
+    #[must_use]
+    pub fn is_sharing(&self) -> bool {
+        self.sharing
+    }
+
+    /// Returns how often the switch had moved.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Runs `send` while the switch cannot move.
+    ///
+    /// # Errors
+    /// When the switch has moved since the hold was taken; `send` was then not run.
+    pub fn hand_over<R>(&self, send: impl FnOnce() -> R) -> Result<R, Moved> {
+        let (mut send, mut sent) = (Some(send), None);
+        self.guard
+            .hand_over(&mut || sent = send.take().map(|send| send()))?;
+        sent.ok_or(Moved)
+    }
+}
