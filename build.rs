@@ -1,6 +1,7 @@
 //! Generates the wire types, without protoc. In every service that is not listed in `WITHOUT_USER_DATA` the
 //! generated server trait demands `Reply<Message>`, which only a sharing grant can make: a new service is gated
 //! unless somebody lists it here.
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
 
 use prost::Message;
 use prost_build::{Service, ServiceGenerator};

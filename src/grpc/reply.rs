@@ -4,6 +4,7 @@
 pub struct Reply<M>(M);
 impl<M> Reply<M> {
     /// Hands it over.
+    #[allow(missing_docs)]
     pub fn leave<R>(self, send: impl FnOnce(M) -> R) -> R {
         send(self.0)
     }
