@@ -39,9 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    let client = tonic_prost_build::configure()
-        .build_server(false)
-        .service_generator();
+    let client = tonic_prost_build::configure().build_server(false).service_generator();
     let server = tonic_prost_build::configure()
         .build_client(false)
         .codec_path("crate::grpc::codec::GatedCodec")

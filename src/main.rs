@@ -1,1 +1,2 @@
+//! The riskshare command.
 fn main() {}

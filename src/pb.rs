@@ -1,11 +1,5 @@
 //! The wire types, generated from `proto/riskshare/v1`.
-#![allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::disallowed_methods,
-    missing_docs,
-    reason = "generated"
-)]
+#![allow(clippy::all, clippy::pedantic, clippy::disallowed_methods, missing_docs, reason = "generated")]
 
 tonic::include_proto!("riskshare.v1");
 

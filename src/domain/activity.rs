@@ -91,13 +91,8 @@ impl Activities {
     /// Returns the days of a window, oldest first, each with its activities.
     pub fn days(&self, window: Window) -> impl DoubleEndedIterator<Item = (UtcDay, &[Activity])> {
         let from = self.days.partition_point(|(day, _)| *day < window.first);
-        let to = self
-            .days
-            .partition_point(|(day, _)| *day <= window.last)
-            .max(from);
-        self.days[from..to]
-            .iter()
-            .map(|(day, rows)| (*day, rows.as_slice()))
+        let to = self.days.partition_point(|(day, _)| *day <= window.last).max(from);
+        self.days[from..to].iter().map(|(day, rows)| (*day, rows.as_slice()))
     }
 
     /// Returns how many there are.
@@ -154,14 +149,10 @@ mod tests {
 
     #[test]
     fn a_window_holds_both_its_ends_and_expiry_drops_what_is_before() {
-        let mut all: Activities = (1..=5)
-            .map(|d| at(&d.to_string(), &format!("2026-01-0{d}T00:00:00Z")))
-            .collect();
+        let mut all: Activities =
+            (1..=5).map(|d| at(&d.to_string(), &format!("2026-01-0{d}T00:00:00Z"))).collect();
         let day = |d: i32| UtcDay::parse(&format!("2026-01-0{d}")).unwrap();
-        let window = Window {
-            first: day(2),
-            last: day(4),
-        };
+        let window = Window { first: day(2), last: day(4) };
         assert_eq!(all.days(window).count(), 3);
         assert_eq!(all.expire_before(day(4)), 3);
         assert_eq!(all.len(), 2);

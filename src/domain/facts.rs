@@ -44,10 +44,7 @@ impl UserFacts {
         self.user.guest |= other.user.guest;
         self.activities.absorb(&other.activities);
         for (policy, intervals) in &other.memberships {
-            self.memberships
-                .entry(policy.clone())
-                .or_default()
-                .extend(intervals);
+            self.memberships.entry(policy.clone()).or_default().extend(intervals);
         }
         self.triggers.extend(other.triggers.iter().cloned());
         for (id, alert) in &other.alerts {

@@ -115,10 +115,7 @@ mod tests {
     fn an_id_is_visible_text_within_its_bound() {
         assert!(PolicyId::new("Data leaks").is_ok());
         assert_eq!(PolicyId::new("  ").unwrap_err(), IdError::Empty);
-        assert_eq!(
-            PolicyId::new(&"x".repeat(129)).unwrap_err(),
-            IdError::TooLong(128)
-        );
+        assert_eq!(PolicyId::new(&"x".repeat(129)).unwrap_err(), IdError::TooLong(128));
         for hidden in ["a\0b", "a\u{202E}b", "a\u{200B}b", "a\u{85}b"] {
             assert_eq!(PolicyId::new(hidden).unwrap_err(), IdError::Invisible);
         }

@@ -156,24 +156,15 @@ struct Row {
 }
 
 const fn row(name: &'static str, activity_type: ActivityType, sharing: Sharing) -> Row {
-    Row {
-        name,
-        activity_type,
-        sharing,
-    }
+    Row { name, activity_type, sharing }
 }
 
 fn index_of(index: usize) -> u16 {
     u16::try_from(index).expect("the taxonomy has fewer than 65,536 rows")
 }
 
-static BY_NAME: LazyLock<HashMap<&'static str, u16>> = LazyLock::new(|| {
-    TAXONOMY
-        .iter()
-        .enumerate()
-        .map(|(index, row)| (row.name, index_of(index)))
-        .collect()
-});
+static BY_NAME: LazyLock<HashMap<&'static str, u16>> =
+    LazyLock::new(|| TAXONOMY.iter().enumerate().map(|(index, row)| (row.name, index_of(index))).collect());
 
 #[rustfmt::skip]
 static TAXONOMY: &[Row] = &[
@@ -378,11 +369,9 @@ mod tests {
         for row in TAXONOMY {
             match row.sharing {
                 Yes => assert_eq!(row.activity_type, Exfiltration, "{}", row.name),
-                Configurable => assert!(
-                    matches!(row.activity_type, Exfiltration | Collection),
-                    "{}",
-                    row.name
-                ),
+                Configurable => {
+                    assert!(matches!(row.activity_type, Exfiltration | Collection), "{}", row.name);
+                }
                 No => assert_ne!(row.activity_type, Exfiltration, "{}", row.name),
                 Sharing::Unknown => panic!("{} is in the taxonomy", row.name),
             }
@@ -392,10 +381,7 @@ mod tests {
     #[test]
     fn a_name_in_other_letters_is_unknown_and_stays_inside() {
         assert_eq!(Indicator::named("copytousb").sharing(), Sharing::Unknown);
-        assert_eq!(
-            Indicator::named("copytousb").activity_type(),
-            ActivityType::Unknown
-        );
+        assert_eq!(Indicator::named("copytousb").activity_type(), ActivityType::Unknown);
         assert_eq!(Indicator::named("CopyToUSB").sharing(), Yes);
     }
 

@@ -22,11 +22,7 @@ impl Thresholds {
     /// The largest count that a threshold may have.
     pub const MAX: i32 = 1_000_000;
     /// Microsoft's example, our default.
-    const DEFAULT: Self = Self {
-        t1: 10,
-        t2: 20,
-        t3: 30,
-    };
+    const DEFAULT: Self = Self { t1: 10, t2: 20, t3: 30 };
     /// For indicators of which a handful a day is much; ours.
     const FEW: Self = Self { t1: 1, t2: 3, t3: 10 };
 

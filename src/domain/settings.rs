@@ -56,21 +56,14 @@ mod tests {
     use super::*;
 
     fn with(name: &str, shared: bool) -> Settings {
-        Settings {
-            overrides: [(Indicator::named(name), shared)].into(),
-            ..Settings::default()
-        }
+        Settings { overrides: [(Indicator::named(name), shared)].into(), ..Settings::default() }
     }
 
     #[test]
     fn sharing_and_export_are_off_and_anonymization_on_by_default() {
         let settings = Settings::default();
         assert_eq!(
-            (
-                settings.data_sharing,
-                settings.alert_export,
-                settings.anonymization
-            ),
+            (settings.data_sharing, settings.alert_export, settings.anonymization),
             (false, false, true)
         );
         assert_eq!((settings.user_analytics, settings.lookback.days()), (false, 120));
@@ -89,10 +82,7 @@ mod tests {
     #[test]
     fn a_custom_indicator_is_shared_once_declared() {
         let custom = Indicator::named("BadgeDump");
-        let settings = Settings {
-            custom: [custom.clone()].into(),
-            ..Settings::default()
-        };
+        let settings = Settings { custom: [custom.clone()].into(), ..Settings::default() };
         assert!(settings.shares(&custom));
         assert!(!settings.shares(&Indicator::named("Other")));
     }

@@ -73,11 +73,7 @@ impl fmt::Display for UtcDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let epoch = NaiveDate::default();
         let days = Days::new(u64::from(self.0.unsigned_abs()));
-        let date = if self.0 < 0 {
-            epoch.checked_sub_days(days)
-        } else {
-            epoch.checked_add_days(days)
-        };
+        let date = if self.0 < 0 { epoch.checked_sub_days(days) } else { epoch.checked_add_days(days) };
         match date {
             Some(date) => date.fmt(f),
             None => write!(f, "{}", self.0),
@@ -110,10 +106,7 @@ impl Lookback {
     /// Returns the days that it covers.
     #[must_use]
     pub fn window(self, today: UtcDay) -> Window {
-        Window {
-            first: today.plus(1 - self.0),
-            last: today,
-        }
+        Window { first: today.plus(1 - self.0), last: today }
     }
 }
 
@@ -148,10 +141,7 @@ impl Window {
     /// Returns the days that are in both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self {
-            first: self.first.max(other.first),
-            last: self.last.min(other.last),
-        }
+        Self { first: self.first.max(other.first), last: self.last.min(other.last) }
     }
 }
 
@@ -166,10 +156,7 @@ mod tests {
         assert_eq!(UtcDay::of(at).plus(1).to_string(), "2026-03-01");
         assert_eq!(UtcDay::parse("2026-02-28"), Some(UtcDay::of(at)));
         assert_eq!(UtcDay::parse("2026-02-30"), None);
-        assert_eq!(
-            UtcDay::of("1969-12-31T23:00:00Z".parse().unwrap()).to_string(),
-            "1969-12-31"
-        );
+        assert_eq!(UtcDay::of("1969-12-31T23:00:00Z".parse().unwrap()).to_string(), "1969-12-31");
     }
 
     #[test]

@@ -1,1 +1,4 @@
-//! To come.
+//! What is true now, and answers about it.
+
+pub mod recorder;
+pub mod decisions;

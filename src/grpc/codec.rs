@@ -1,28 +1,37 @@
-//! Puts replies on the wire. A hold ends here and nowhere else.
+//! Puts messages on the wire and takes them off it.
 
 use crate::grpc::reply::Reply;
+use crate::grpc::status;
 use prost::Message;
 use std::marker::PhantomData;
 use tonic::Status;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// What the codec can put on the wire: plain messages, and replies that passed the gate.
 pub trait Outgoing: Send + 'static {
-    fn put(self, buf: &mut EncodeBuf<'_>) -> Result<(), Status>;
+    /// The message's type.
+    type Wire: Message;
+    /// Returns the message.
+    fn into_wire(self) -> Self::Wire;
 }
 
 impl<M: Message + 'static> Outgoing for M {
-    fn put(self, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        self.encode(buf).map_err(|_| unreachable!("to come"))
+    type Wire = M;
+
+    fn into_wire(self) -> M {
+        self
     }
 }
 
 impl<M: Message + 'static> Outgoing for Reply<M> {
-    fn put(self, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        self.leave(|message| message.put(buf))
+    type Wire = M;
+
+    fn into_wire(self) -> M {
+        self.into_message()
     }
 }
 
+/// The codec of all services.
 pub struct GatedCodec<E, D>(PhantomData<(E, D)>);
 
 impl<E, D> Default for GatedCodec<E, D> {
@@ -35,17 +44,18 @@ impl<E: Outgoing, D: Message + Default + 'static> Codec for GatedCodec<E, D> {
     type Encode = E;
     type Decode = D;
     type Encoder = GatedEncoder<E>;
-    type Decoder = <tonic_prost::ProstCodec<D, D> as Codec>::Decoder;
+    type Decoder = PlainDecoder<D>;
 
     fn encoder(&mut self) -> Self::Encoder {
         GatedEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        tonic_prost::ProstCodec::<D, D>::default().decoder()
+        PlainDecoder(PhantomData)
     }
 }
 
+/// Encodes what [`Outgoing`] allows.
 pub struct GatedEncoder<E>(PhantomData<E>);
 
 impl<E: Outgoing> Encoder for GatedEncoder<E> {
@@ -53,6 +63,18 @@ impl<E: Outgoing> Encoder for GatedEncoder<E> {
     type Error = Status;
 
     fn encode(&mut self, item: E, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.put(buf)
+        item.into_wire().encode(buf).map_err(|_| status::internal("the send buffer is full"))
+    }
+}
+
+/// Decodes a message, or says that it cannot be read without repeating any of it.
+pub struct PlainDecoder<D>(PhantomData<D>);
+
+impl<D: Message + Default> Decoder for PlainDecoder<D> {
+    type Item = D;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        D::decode(buf).map(Some).map_err(|error| status::unreadable(&error))
     }
 }

@@ -1,11 +1,72 @@
-//! What a handler of a user-data RPC may return.
+//! What a handler of a user-data RPC may return. A leaf, like the gate.
 
-/// A reply that went through the gate.
+use crate::gate::admission::{Seal, SharingGrant, SharingOff};
+use crate::pb;
+use tonic::Response;
+
+/// What goes to the transport beside a reply's bytes, as an extension of the response. The hand-over layer lets no
+/// byte of a gated service pass without one.
+#[derive(Clone)]
+pub enum Custody {
+    /// Holds data of users: each piece needs a pass.
+    Sealed(Seal),
+    /// Is the constant that needs none.
+    Constant,
+}
+
+/// A reply that went through the gate, or the one constant that needs none.
 pub struct Reply<M>(M);
+
 impl<M> Reply<M> {
-    /// Hands it over.
-    #[allow(missing_docs)]
-    pub fn leave<R>(self, send: impl FnOnce(M) -> R) -> R {
-        send(self.0)
+    /// Discloses a message.
+    ///
+    /// # Errors
+    /// When the switch has moved since the grant was given.
+    pub fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, SharingOff> {
+        let (message, seal) = grant.disclose(message)?.leave();
+        Ok(Self::respond(message, Custody::Sealed(seal)))
+    }
+
+    /// Returns the message to the codec. Its bytes leave through the hand-over layer only.
+    pub fn into_message(self) -> M {
+        self.0
+    }
+
+    fn respond(message: M, custody: Custody) -> Response<Self> {
+        let mut response = Response::new(Self(message));
+        response.extensions_mut().insert(custody);
+        response
+    }
+}
+
+/// The column of an alert whose tenant does not share: the id that the caller sent and the constant words.
+fn not_available(alert_id: String) -> pb::EnrichedAlert {
+    pb::EnrichedAlert {
+        alert_id,
+        severity: pb::Severity::UserDataNotAvailable.into(),
+        severity_text: "User data is not available".to_owned(),
+        ..pb::EnrichedAlert::default()
+    }
+}
+
+impl Reply<pb::EnrichAlertResponse> {
+    /// Returns the answer of a tenant that does not share.
+    pub fn not_available(_: SharingOff, alert_id: String) -> Response<Self> {
+        let alert = Some(not_available(alert_id));
+        Self::respond(pb::EnrichAlertResponse { alert }, Custody::Constant)
+    }
+}
+
+impl Reply<pb::BatchEnrichAlertsResponse> {
+    /// Returns the page of a tenant that does not share: for each alert its id, or the refusal that parsing gave.
+    pub fn not_available(_: SharingOff, alerts: Vec<Result<String, pb::AlertRefusal>>) -> Response<Self> {
+        use pb::enrich_alert_result::Result as Of;
+        let one = |alert| match alert {
+            Ok(id) => Of::Alert(not_available(id)),
+            Err(refusal) => Of::Refusal(refusal),
+        };
+        let results =
+            alerts.into_iter().map(|alert| pb::EnrichAlertResult { result: Some(one(alert)) }).collect();
+        Self::respond(pb::BatchEnrichAlertsResponse { results }, Custody::Constant)
     }
 }

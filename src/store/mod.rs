@@ -12,6 +12,7 @@ use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::Identity;
 use async_trait::async_trait;
+use std::any::Any;
 use std::sync::Arc;
 
 /// Why storage did not do what it was asked.
@@ -47,7 +48,8 @@ pub trait Store: Send + Sync + 'static {
     async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError>;
 
     /// Replaces a tenant's settings if they still are of version `expected`. When this turns sharing off, no hold
-    /// taken before lets anything be handed over once it has returned.
+    /// taken before gives a pass from the moment the switch moves, and the call waits up to two seconds for passes
+    /// that were given: it says whether all were dropped by then.
     ///
     /// # Errors
     /// [`StoreError::SettingsChanged`] for another version. After [`StoreError::Unavailable`] sharing is off, in
@@ -57,7 +59,7 @@ pub trait Store: Send + Sync + 'static {
         tenant: TenantId,
         expected: u64,
         settings: Settings,
-    ) -> Result<VersionedSettings, StoreError>;
+    ) -> Result<ChangedSettings, StoreError>;
 
     /// Forgets activities of days before the horizon that ends with `today`, and returns how many.
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError>;
@@ -73,6 +75,15 @@ pub struct VersionedSettings {
     pub settings: Settings,
     /// 0 before the first change, then one more with each.
     pub version: u64,
+}
+
+/// A tenant's settings after a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangedSettings {
+    /// The settings.
+    pub settings: VersionedSettings,
+    /// No pass of the time before is left.
+    pub drained: bool,
 }
 
 /// What is known of some people at one instant.
@@ -95,12 +106,22 @@ pub struct Hold {
 
 /// How an engine keeps a switch from moving.
 pub trait HoldGuard: Send + Sync {
-    /// Runs `send` while the switch cannot move, or returns `Moved` without running it if the switch has moved, or
-    /// is moving, since the hold was taken.
+    /// Lets one thing be handed over: turning sharing off waits, within bounds, until the pass is dropped.
     ///
     /// # Errors
-    /// When the switch has moved.
-    fn hand_over(&self, send: &mut dyn FnMut()) -> Result<(), Moved>;
+    /// When the switch has moved, or is moving, since the hold was taken.
+    fn pass(&self) -> Result<Pass, Moved>;
+}
+
+/// Leave to hand one thing over. Goes with the thing and is dropped when the transport has taken it.
+#[must_use]
+pub struct Pass(#[expect(dead_code, reason = "kept for its drop")] Box<dyn Any + Send + Sync>);
+
+impl Pass {
+    /// Made by engines only: `guard` tells the switch when it is dropped.
+    pub fn new(guard: impl Any + Send + Sync) -> Self {
+        Self(Box::new(guard))
+    }
 }
 
 /// The switch has moved since the hold was taken.
@@ -111,12 +132,7 @@ impl Hold {
     /// Made by engines only.
     #[must_use]
     pub fn new(tenant: TenantId, sharing: bool, epoch: u64, guard: Box<dyn HoldGuard>) -> Self {
-        Self {
-            tenant,
-            sharing,
-            epoch,
-            guard,
-        }
+        Self { tenant, sharing, epoch, guard }
     }
 
     /// Returns whose switch it is.
@@ -137,14 +153,11 @@ impl Hold {
         self.epoch
     }
 
-    /// Runs `send` while the switch cannot move.
+    /// Lets one thing be handed over.
     ///
     /// # Errors
-    /// When the switch has moved since the hold was taken; `send` was then not run.
-    pub fn hand_over<R>(&self, send: impl FnOnce() -> R) -> Result<R, Moved> {
-        let (mut send, mut sent) = (Some(send), None);
-        self.guard
-            .hand_over(&mut || sent = send.take().map(|send| send()))?;
-        sent.ok_or(Moved)
+    /// When the tenant did not share, or the switch has moved since.
+    pub fn pass(&self) -> Result<Pass, Moved> {
+        if self.sharing { self.guard.pass() } else { Err(Moved) }
     }
 }

@@ -1,0 +1,66 @@
+//! What a tenant has decided: reads and changes its settings.
+
+use crate::domain::settings::Settings;
+use crate::gate::admission::{Permit, Unavailable};
+use crate::store::{ChangedSettings, Store, StoreError, VersionedSettings};
+use std::sync::Arc;
+
+/// How often a change is tried again when another one came first.
+const TRIES: usize = 16;
+
+/// Reads and changes settings.
+pub struct Decisions {
+    store: Arc<dyn Store>,
+}
+
+/// Why settings were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// They are of another version than the caller read.
+    #[error("the settings have changed")]
+    EtagMismatch,
+    /// The store cannot answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl Decisions {
+    /// Returns the decisions in a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Reads a tenant's settings.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn get(&self, permit: Permit) -> Result<VersionedSettings, Unavailable> {
+        Ok(self.store.settings(permit.tenant()).await?)
+    }
+
+    /// Changes a tenant's settings by `change`, if they are of version `expected`; whatever they are when that is
+    /// `None`. Returns once the change is durable and, when it turns sharing off, in force.
+    ///
+    /// # Errors
+    /// When the version is another, or the store cannot answer.
+    pub async fn change(
+        &self,
+        permit: Permit,
+        expected: Option<u64>,
+        change: impl Fn(Settings) -> Settings,
+    ) -> Result<ChangedSettings, ChangeError> {
+        for _ in 0..TRIES {
+            let now = self.get(permit).await?;
+            if expected.is_some_and(|expected| expected != now.version) {
+                break;
+            }
+            let next = change(now.settings);
+            match self.store.change_settings(permit.tenant(), now.version, next).await {
+                Err(StoreError::SettingsChanged) => {}
+                other => return Ok(other.map_err(Unavailable::from)?),
+            }
+        }
+        Err(ChangeError::EtagMismatch)
+    }
+}

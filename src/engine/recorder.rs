@@ -1,0 +1,64 @@
+//! Takes facts in.
+
+use crate::domain::facts::{Batch, Fact, Outcome};
+use crate::domain::time::{FUTURE_SKEW_MINUTES, UtcDay};
+use crate::gate::admission::{Permit, Unavailable};
+use crate::store::Store;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
+
+/// Records facts.
+pub struct Recorder {
+    store: Arc<dyn Store>,
+}
+
+/// What became of a fact that was understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recorded {
+    /// It was committed, with that outcome.
+    Committed(Outcome),
+    /// It happened before the horizon and was not kept.
+    OutsideWindow,
+}
+
+/// Says whether an instant is further ahead of `now` than clocks may differ.
+#[must_use]
+pub fn is_future(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    at > now + TimeDelta::minutes(FUTURE_SKEW_MINUTES)
+}
+
+impl Recorder {
+    /// Returns the recorder of a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Records facts, and returns once they are durable: one outcome each, in order. Applied together or not at all.
+    ///
+    /// # Errors
+    /// When the store cannot answer; the facts may then have been recorded, and repeating them is safe.
+    pub async fn record(&self, permit: Permit, facts: Vec<Fact>) -> Result<Vec<Recorded>, Unavailable> {
+        let horizon = UtcDay::of(permit.at()).horizon_start();
+        let is_kept =
+            |fact: &Fact| !matches!(fact, Fact::Activity { activity, .. } if activity.day() < horizon);
+        let kept: Vec<bool> = facts.iter().map(is_kept).collect();
+        let facts: Vec<Fact> = facts.into_iter().filter(is_kept).collect();
+        let mut outcomes = if facts.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            let batch = Batch { tenant: permit.tenant(), at: permit.at(), facts };
+            self.store.commit(batch).await?.into_iter()
+        };
+        let missing = || Unavailable("the store gave too few outcomes".to_owned());
+        kept.into_iter()
+            .map(|kept| {
+                if kept {
+                    outcomes.next().map(Recorded::Committed).ok_or_else(missing)
+                } else {
+                    Ok(Recorded::OutsideWindow)
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,156 @@
+//! The last door: hands the bytes of gated services to the transport piece by piece, each with a pass that the
+//! transport drops when it has taken the piece. Once sharing is off, no further piece leaves.
+
+use crate::gate::admission::{Pass, SharingOff};
+use crate::grpc::reply::Custody;
+use crate::grpc::status;
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tonic::Status;
+use tower::{Layer, Service};
+
+/// The largest piece: so much at most can still leave, when sharing goes off, to a reader that has stopped reading.
+pub const PIECE_BYTES: usize = 16 * 1024;
+
+/// Wraps a service so that its answers leave through the last door.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HandOverLayer;
+
+impl<S> Layer<S> for HandOverLayer {
+    type Service = HandOver<S>;
+
+    fn layer(&self, inner: S) -> HandOver<S> {
+        HandOver(inner)
+    }
+}
+
+/// A service whose answers leave through the last door.
+#[derive(Clone, Debug)]
+pub struct HandOver<S>(S);
+
+impl<S: tonic::server::NamedService> tonic::server::NamedService for HandOver<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, R> Service<Request<R>> for HandOver<S>
+where
+    S: Service<Request<R>, Response = Response<tonic::body::Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<tonic::body::Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        let answer = self.0.call(request);
+        Box::pin(async move { Ok(guarded(answer.await?)) })
+    }
+}
+
+fn guarded(mut response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
+    let custody = response.extensions_mut().remove::<Custody>();
+    response.map(|inner| {
+        tonic::body::Body::new(GuardedBody {
+            inner,
+            custody,
+            waiting: Bytes::new(),
+            begun: false,
+            over: false,
+        })
+    })
+}
+
+/// A response body of which each piece asks the gate.
+struct GuardedBody {
+    inner: tonic::body::Body,
+    custody: Option<Custody>,
+    /// What is left of a frame that was too large for one piece.
+    waiting: Bytes,
+    /// A piece has left.
+    begun: bool,
+    over: bool,
+}
+
+impl GuardedBody {
+    /// Hands over the next piece of what waits, or ends the answer.
+    fn next_piece(&mut self) -> Result<Frame<Bytes>, Status> {
+        let piece = self.waiting.split_to(self.waiting.len().min(PIECE_BYTES));
+        match &self.custody {
+            Some(Custody::Constant) => Ok(Frame::data(piece)),
+            Some(Custody::Sealed(seal)) => match seal.pass() {
+                Ok(pass) => Ok(Frame::data(with_pass(piece, pass))),
+                Err(off) => self.cut(off),
+            },
+            // A handler that answers without custody is a fault of ours: better no answer than an ungated one.
+            None => Err(status::internal("an answer of a gated service without custody")),
+        }
+    }
+
+    fn cut(&mut self, off: SharingOff) -> Result<Frame<Bytes>, Status> {
+        self.waiting.clear();
+        self.over = true;
+        let refusal = status::sharing_off(off);
+        if self.begun {
+            return Err(refusal); // Half a message is out: reset the stream.
+        }
+        let mut trailers = http::HeaderMap::new();
+        refusal.add_header(&mut trailers)?;
+        Ok(Frame::trailers(trailers))
+    }
+}
+
+impl Body for GuardedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        loop {
+            if self.over {
+                return Poll::Ready(None);
+            }
+            if self.waiting.has_remaining() {
+                let piece = self.next_piece();
+                self.begun = true;
+                return Poll::Ready(Some(piece));
+            }
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.waiting = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over || (self.waiting.is_empty() && self.inner.is_end_stream())
+    }
+}
+
+/// Bytes that carry their pass with them: the transport drops both together.
+struct Piece {
+    bytes: Bytes,
+    _pass: Pass,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn with_pass(bytes: Bytes, pass: Pass) -> Bytes {
+    Bytes::from_owner(Piece { bytes, _pass: pass })
+}

@@ -1,0 +1,200 @@
+//! The only place where a [`Status`] is made. Each has a canonical code and an `ErrorInfo` with a reason of
+//! `error_reason.proto`, and none holds personal data or a rejected value.
+
+use crate::gate::admission::{Refusal, SharingOff, Unavailable};
+use crate::pb;
+use crate::pb::ErrorReason;
+use std::collections::HashMap;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "riskshare";
+
+/// The name of a reason as `ErrorInfo` has it.
+#[must_use]
+pub fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+fn status(code: Code, reason: ErrorReason, message: &str, mut details: ErrorDetails) -> Status {
+    details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+/// One field that breaks its bound: its path in the request, and what is wrong, without the value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// The path.
+    pub field: String,
+    /// What is wrong.
+    pub description: String,
+}
+
+impl Violation {
+    /// Names a field.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}
+
+/// Why a request was refused before anything was done: a reason of INVALID_ARGUMENT and the fields at fault.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invalid {
+    /// INVALID_FIELD, UNKNOWN_FORMAT, PAGE_TOKEN_INVALID or BATCH_TOO_LARGE.
+    pub reason: ErrorReason,
+    /// The fields, never none.
+    pub violations: Vec<Violation>,
+}
+
+impl Invalid {
+    /// Returns a refusal for one field.
+    pub fn one(reason: ErrorReason, field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { reason, violations: vec![Violation::new(field, description)] }
+    }
+
+    fn message(&self) -> String {
+        match self.violations.as_slice() {
+            [one] => format!("{}: {}", one.field, one.description),
+            [one, rest @ ..] => format!("{}: {} (and {} more)", one.field, one.description, rest.len()),
+            [] => "the request is invalid".to_owned(),
+        }
+    }
+
+    /// Returns the refusal as a result of one alert of a page.
+    #[must_use]
+    pub fn into_refusal(self) -> pb::AlertRefusal {
+        pb::AlertRefusal {
+            code: Code::InvalidArgument.into(),
+            reason: self.reason.into(),
+            message: self.message(),
+            violations: self
+                .violations
+                .into_iter()
+                .map(|v| pb::FieldViolation { field: v.field, description: v.description })
+                .collect(),
+        }
+    }
+}
+
+/// At most so many violations are named, so that the details fit into trailers.
+const VIOLATIONS_MAX: usize = 20;
+
+impl From<Invalid> for Status {
+    fn from(invalid: Invalid) -> Self {
+        let mut details = ErrorDetails::new();
+        for violation in invalid.violations.iter().take(VIOLATIONS_MAX) {
+            details.add_bad_request_violation(&violation.field, &violation.description);
+        }
+        status(Code::InvalidArgument, invalid.reason, &invalid.message(), details)
+    }
+}
+
+/// The refusal of a tenant that does not share: the same bytes whatever was asked.
+#[must_use]
+pub fn sharing_off(_: SharingOff) -> Status {
+    status(
+        Code::FailedPrecondition,
+        ErrorReason::DataSharingOff,
+        "User data is not available",
+        ErrorDetails::new(),
+    )
+}
+
+/// The refusal of a gate.
+#[must_use]
+pub fn refused(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::SharingOff(off) => sharing_off(off),
+        Refusal::Unavailable(cause) => unavailable(&cause),
+    }
+}
+
+/// What a store that cannot answer looks like from outside. The cause goes to the log.
+#[must_use]
+pub fn unavailable(cause: &Unavailable) -> Status {
+    tracing::error!(cause = cause.0, "the store is unavailable");
+    let message = "the store cannot answer now; repeat the call";
+    status(Code::Unavailable, ErrorReason::StoreUnavailable, message, ErrorDetails::new())
+}
+
+/// The settings changed since the caller read them.
+#[must_use]
+pub fn etag_mismatch() -> Status {
+    status(
+        Code::Aborted,
+        ErrorReason::EtagMismatch,
+        "the settings have changed since this etag was read; read them again and repeat",
+        ErrorDetails::new(),
+    )
+}
+
+/// The server has no room for the call, or the message is too large.
+#[must_use]
+pub fn overloaded(message: &str) -> Status {
+    status(Code::ResourceExhausted, ErrorReason::Overloaded, message, ErrorDetails::new())
+}
+
+/// A fault of ours. `cause` goes to the log, the caller reads a constant.
+#[must_use]
+pub fn internal(cause: &str) -> Status {
+    tracing::error!(cause, "internal fault");
+    let details = ErrorDetails::new();
+    status(
+        Code::Internal,
+        ErrorReason::Internal,
+        "an internal fault; the log of the server holds the cause",
+        details,
+    )
+}
+
+/// A request that is not a readable message. Text that is not UTF-8 is the caller's field error; anything else is
+/// what gRPC calls INTERNAL.
+#[must_use]
+pub fn unreadable(error: &prost::DecodeError) -> Status {
+    let text = error.to_string();
+    if text.contains("UTF-8") {
+        return Invalid::one(ErrorReason::InvalidField, field_of(&text), "must be UTF-8").into();
+    }
+    let message = "the request is not a readable message";
+    status(Code::Internal, ErrorReason::Internal, message, ErrorDetails::new())
+}
+
+/// Finds the field's path in prost's text, `...message: Outer.field: Inner.field: invalid string value...`: names of
+/// the contract only, nothing of the request.
+fn field_of(text: &str) -> String {
+    let names = text.split(": ").filter_map(|part| {
+        let (message, field) = part.split_once('.')?;
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        (is_name(message) && is_name(field)).then_some(field)
+    });
+    let path: Vec<_> = names.collect();
+    if path.is_empty() { "request".to_owned() } else { path.join(".") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_names_its_reason_and_the_fields_at_fault() {
+        let invalid = Invalid::one(ErrorReason::InvalidField, "tenant_id", "must be a UUID");
+        let status = Status::from(invalid);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "riskshare"));
+        let request = status.get_details_bad_request().unwrap();
+        assert_eq!(request.field_violations[0].field, "tenant_id");
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused_by_the_path_of_its_field() {
+        use prost::Message;
+        let bad = [0x12, 3, 0x0a, 1, 0xff]; // alert { alert_id: "\xff" }
+        let error = pb::EnrichAlertRequest::decode(&bad[..]).unwrap_err();
+        let status = unreadable(&error);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let request = status.get_details_bad_request().unwrap();
+        assert_eq!(request.field_violations[0].field, "alert.alert_id");
+    }
+}
