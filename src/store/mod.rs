@@ -1,7 +1,7 @@
 //! The seam to storage: facts and settings, durable, and the hold on a tenant's sharing switch.
 //!
 //! An engine differs in where it keeps things, never in a rule: identity joining is [`crate::domain::user::join`],
-//! risk alerts are [`crate::domain::risk_alert::evaluate`], and every engine calls both inside its commit. A
+//! risk alerts are `domain::risk_alert::evaluate`, and every engine calls both inside its commit. A
 //! driver's types and errors end in that engine's folder.
 
 pub mod embedded;
