@@ -1,1 +1,420 @@
-//! To come.
+//! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
+//! `docs/configuration.md` lists every key with its default and its reason.
+
+use ::config::{Environment, File, FileFormat};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Every setting of the server, checked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the data live; made when absent.
+    pub data_dir: PathBuf,
+    /// Allows an address of `listen` that other machines can reach, although callers are not authenticated.
+    pub allow_unauthenticated_network: bool,
+    /// How it logs.
+    pub log: Log,
+    /// How much it takes on.
+    pub limits: Limits,
+    /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
+    pub drain_seconds: u64,
+}
+
+/// How the server logs. The log goes to stderr and never holds personal data.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// The shape of a line of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much the server takes on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest request of any service but ingest, in bytes: 64 KiB to 64 MiB.
+    pub max_message_bytes: usize,
+    /// The largest request of the ingest service, in bytes: `max_message_bytes` to 256 MiB.
+    pub max_ingest_message_bytes: usize,
+    /// The most calls in progress; one more is refused with OVERLOADED: 1 to 65,536.
+    pub max_concurrent_requests: usize,
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const DRAIN_SECONDS_MAX: u64 = 600;
+const CONCURRENT_REQUESTS_MAX: usize = 65_536;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)),
+            data_dir: PathBuf::from("riskshare-data"),
+            allow_unauthenticated_network: false,
+            log: Log::default(),
+            limits: Limits::default(),
+            drain_seconds: 20,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 4 * MIB,
+            max_ingest_message_bytes: 16 * MIB,
+            max_concurrent_requests: 1_024,
+        }
+    }
+}
+
+/// Why there is no [`Config`].
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {cause}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// A key that does not exist.
+    #[error("{place}: unknown key `{key}`; the keys are {}", keys().into_iter().collect::<Vec<_>>().join(", "))]
+    UnknownKey {
+        /// Where it stands: the name of the variable or of the file.
+        place: String,
+        /// The key.
+        key: String,
+    },
+    /// A value of the wrong kind, or a file that is no TOML.
+    #[error("the configuration cannot be read: {0}")]
+    Invalid(#[from] ::config::ConfigError),
+    /// A value out of its bounds.
+    #[error("{key} {bound}")]
+    OutOfBounds {
+        /// The key.
+        key: &'static str,
+        /// What it must be.
+        bound: String,
+    },
+}
+
+/// Where settings come from, the strongest first. [`Sources::of_process`] reads the real environment.
+#[derive(Clone, Default, Debug)]
+pub struct Sources {
+    /// Keys and values of flags.
+    pub flags: Vec<(&'static str, String)>,
+    /// The variables whose names begin with `RISKSHARE_`.
+    pub env: HashMap<String, String>,
+    /// The file that a flag names; `RISKSHARE_CONFIG` is read without it.
+    pub file: Option<PathBuf>,
+}
+
+const PREFIX: &str = "RISKSHARE_";
+const FILE_VARIABLE: &str = "RISKSHARE_CONFIG";
+
+impl Sources {
+    /// Returns the sources of this process.
+    #[must_use]
+    pub fn of_process(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Self {
+        let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
+        let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        Self { flags, env: all.filter(|(name, _)| name.starts_with(PREFIX)).collect(), file }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Names the file, the key and the bound at fault.
+    pub fn load(mut self) -> Result<Config, ConfigError> {
+        let named = self.env.remove(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let mut builder = ::config::Config::builder();
+        if let Some(path) = self.file.or(named) {
+            let text = read(&path)?;
+            refuse_unknown_keys(&path, &text)?;
+            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+        }
+        refuse_unknown_variables(&self.env)?;
+        let env = Environment::with_prefix("RISKSHARE").prefix_separator("_").separator("__");
+        builder = builder.add_source(env.source(Some(self.env)));
+        for (key, value) in self.flags {
+            builder = builder.set_override(key, value)?;
+        }
+        let config: Config = builder.build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })
+}
+
+fn refuse_unknown_keys(path: &Path, text: &str) -> Result<(), ConfigError> {
+    let file = ::config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build()?;
+    let mut found = BTreeSet::new();
+    flatten("", &file.try_deserialize()?, &mut found);
+    match found.difference(&keys()).next() {
+        Some(key) => Err(ConfigError::UnknownKey { place: path.display().to_string(), key: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn refuse_unknown_variables(env: &HashMap<String, String>) -> Result<(), ConfigError> {
+    let keys = keys();
+    let key_of = |name: &str| name[PREFIX.len()..].replace("__", ".").to_lowercase();
+    let mut unknown: Vec<_> = env.keys().filter(|name| !keys.contains(&key_of(name))).collect();
+    unknown.sort();
+    match unknown.first() {
+        Some(name) => Err(ConfigError::UnknownKey { place: (*name).clone(), key: key_of(name) }),
+        None => Ok(()),
+    }
+}
+
+/// Returns every key, dotted: what the defaults hold.
+#[must_use]
+pub fn keys() -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    flatten("", &defaults, &mut keys);
+    keys
+}
+
+fn flatten(path: &str, value: &serde_json::Value, into: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                flatten(&format!("{path}{dot}{name}"), value, into);
+            }
+        }
+        _ => drop(into.insert(path.to_owned())),
+    }
+}
+
+impl Config {
+    /// Returns how long calls in progress may take when the server is told to stop.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let small = limits.max_message_bytes;
+        bound("data_dir", !self.data_dir.as_os_str().is_empty(), "must name a directory")?;
+        bound(
+            "log.filter",
+            self.log.is_readable(),
+            "must be a filter such as `info` or `warn,riskshare=debug`",
+        )?;
+        bound(
+            "limits.max_message_bytes",
+            (64 * KIB..=64 * MIB).contains(&small),
+            "must be 65536 to 67108864 (64 KiB to 64 MiB)",
+        )?;
+        bound(
+            "limits.max_ingest_message_bytes",
+            (small..=256 * MIB).contains(&limits.max_ingest_message_bytes),
+            "must be limits.max_message_bytes to 268435456 (256 MiB)",
+        )?;
+        bound(
+            "limits.max_concurrent_requests",
+            (1..=CONCURRENT_REQUESTS_MAX).contains(&limits.max_concurrent_requests),
+            "must be 1 to 65536",
+        )?;
+        bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
+        bound(
+            "listen",
+            self.listen.ip().is_loopback() || self.allow_unauthenticated_network,
+            "must be a loopback address such as 127.0.0.1:50051: callers are not authenticated, so whoever \
+             reaches the port reads and changes everything; where the network itself keeps strangers away, \
+             set allow_unauthenticated_network to true",
+        )
+    }
+}
+
+impl Log {
+    fn is_readable(&self) -> bool {
+        tracing_subscriber::EnvFilter::try_new(&self.filter).is_ok()
+    }
+}
+
+fn bound(key: &'static str, holds: bool, bound: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::OutOfBounds { key, bound: bound.to_owned() }) }
+}
+
+/// Says whether the person at the terminal refuses colours: `NO_COLOR` is set and not empty (no-color.org).
+#[must_use]
+pub fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(variables: &[(&str, &str)]) -> HashMap<String, String> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn with_env(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Sources { env: env(variables), ..Sources::default() }.load()
+    }
+
+    fn with_file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("riskshare.toml");
+        std::fs::write(&path, text).unwrap();
+        Sources { file: Some(path), ..Sources::default() }.load()
+    }
+
+    #[test]
+    fn without_any_source_the_defaults_hold() {
+        assert_eq!(Sources::default().load().unwrap(), Config::default());
+    }
+
+    #[test]
+    fn flags_beat_variables_and_variables_beat_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("riskshare.toml");
+        std::fs::write(&path, "drain_seconds = 1\ndata_dir = 'of-file'\n[log]\nfilter = 'warn'\n").unwrap();
+        let named = path.to_str().unwrap();
+        let sources = Sources {
+            flags: vec![("drain_seconds", "3".to_owned())],
+            env: env(&[
+                ("RISKSHARE_CONFIG", named),
+                ("RISKSHARE_DRAIN_SECONDS", "2"),
+                ("RISKSHARE_DATA_DIR", "of-env"),
+                ("RISKSHARE_LOG__FORMAT", "json"),
+            ]),
+            file: None,
+        };
+        let config = sources.load().unwrap();
+        assert_eq!(config.drain_seconds, 3);
+        assert_eq!(config.data_dir, PathBuf::from("of-env"));
+        assert_eq!((config.log.filter.as_str(), config.log.format), ("warn", LogFormat::Json));
+    }
+
+    #[test]
+    fn every_key_can_be_a_variable() {
+        let config = with_env(&[
+            ("RISKSHARE_LISTEN", "0.0.0.0:7"),
+            ("RISKSHARE_DATA_DIR", "42"),
+            ("RISKSHARE_ALLOW_UNAUTHENTICATED_NETWORK", "true"),
+            ("RISKSHARE_LOG__FORMAT", "json"),
+            ("RISKSHARE_LOG__FILTER", "warn"),
+            ("RISKSHARE_LIMITS__MAX_MESSAGE_BYTES", "65536"),
+            ("RISKSHARE_LIMITS__MAX_INGEST_MESSAGE_BYTES", "65536"),
+            ("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", "1"),
+            ("RISKSHARE_DRAIN_SECONDS", "0"),
+        ]);
+        let expected = Config {
+            listen: "0.0.0.0:7".parse().unwrap(),
+            data_dir: "42".into(),
+            allow_unauthenticated_network: true,
+            log: Log { format: LogFormat::Json, filter: "warn".into() },
+            limits: Limits {
+                max_message_bytes: 65_536,
+                max_ingest_message_bytes: 65_536,
+                max_concurrent_requests: 1,
+            },
+            drain_seconds: 0,
+        };
+        assert_eq!(config.unwrap(), expected);
+        assert_eq!(keys().len(), 9, "a new key is tried here as well");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name_wherever_it_stands() {
+        let message = |config: Result<Config, ConfigError>| config.unwrap_err().to_string();
+        let of_env = message(with_env(&[("RISKSHARE_LIMITS__MAX_MESAGE_BYTES", "1")]));
+        assert!(
+            of_env.starts_with("RISKSHARE_LIMITS__MAX_MESAGE_BYTES: unknown key `limits.max_mesage_bytes`")
+        );
+        let of_file = message(with_file("[limits]\nmax = 1\n"));
+        assert!(of_file.contains("riskshare.toml: unknown key `limits.max`"), "{of_file}");
+        let of_file = message(with_file("shiny = true\n"));
+        assert!(of_file.contains("unknown key `shiny`"), "{of_file}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_refused_with_its_key() {
+        let error = with_env(&[("RISKSHARE_DRAIN_SECONDS", "soon")]).unwrap_err().to_string();
+        assert!(error.contains("drain_seconds"), "{error}");
+        let error = with_file("[log]\nformat = 'xml'\n").unwrap_err().to_string();
+        assert!(error.contains("log.format"), "{error}");
+        let error = with_file("limits = 3\n").unwrap_err().to_string();
+        assert!(error.contains("limits"), "{error}");
+    }
+
+    #[test]
+    fn each_bound_is_kept_on_both_sides() {
+        let check = |name: &str, inside: &[&str], outside: &[&str]| {
+            let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+            let load = |value: &&str| with_env(&[(name, value), ("RISKSHARE_DATA_DIR", "d")]);
+            assert!(inside.iter().all(|value| load(value).is_ok()), "{key}");
+            for value in outside {
+                let error = load(value).unwrap_err().to_string();
+                assert!(error.contains(&key), "{error}");
+            }
+        };
+        check("RISKSHARE_DRAIN_SECONDS", &["0", "600"], &["601", "-1"]);
+        check("RISKSHARE_LIMITS__MAX_MESSAGE_BYTES", &["65536", "16777216"], &["65535", "67108865"]);
+        check(
+            "RISKSHARE_LIMITS__MAX_INGEST_MESSAGE_BYTES",
+            &["4194304", "268435456"],
+            &["4194303", "268435457"],
+        );
+        check("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", &["1", "65536"], &["0", "65537"]);
+        check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
+        check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
+    }
+
+    #[test]
+    fn the_document_has_every_key_with_its_default() {
+        let document = include_str!("../docs/configuration.md");
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        for key in keys() {
+            let value = key.split('.').fold(&defaults, |value, name| &value[name]);
+            let row = format!("| `{key}` | `{}` |", value.to_string().trim_matches('"'));
+            assert!(document.contains(&row), "docs/configuration.md has no row {row}");
+        }
+    }
+
+    #[test]
+    fn the_sample_file_of_the_document_says_what_holds_without_it() {
+        let document = include_str!("../docs/configuration.md");
+        let sample = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(with_file(sample).unwrap(), Config::default());
+        for key in keys() {
+            let name = key.rsplit('.').next().unwrap();
+            assert!(sample.contains(&format!("\n{name} = ")), "the sample leaves out {key}");
+        }
+    }
+}
