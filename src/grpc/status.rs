@@ -161,15 +161,16 @@ pub fn unreadable(error: &prost::DecodeError) -> Status {
     status(Code::Internal, ErrorReason::Internal, message, ErrorDetails::new())
 }
 
-/// Finds the field's path in prost's text, `...message: Outer.field: Inner.field: invalid string value...`: names of
-/// the contract only, nothing of the request.
+/// Finds the field's path in prost's text, `...message: Inner.field: Outer.field: invalid string value...`, the
+/// innermost first: names of the contract only, nothing of the request.
 fn field_of(text: &str) -> String {
     let names = text.split(": ").filter_map(|part| {
         let (message, field) = part.split_once('.')?;
         let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         (is_name(message) && is_name(field)).then_some(field)
     });
-    let path: Vec<_> = names.collect();
+    let mut path: Vec<_> = names.collect();
+    path.reverse();
     if path.is_empty() { "request".to_owned() } else { path.join(".") }
 }
 
