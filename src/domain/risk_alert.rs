@@ -1,7 +1,9 @@
 //! Risk alerts: raised here, or imported (`risk-model.md` 5).
 
-use crate::domain::ids::{PolicyId, RiskAlertId};
+use crate::domain::facts::{TenantRules, UserFacts};
+use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
 use crate::domain::severity::Severity;
+use crate::domain::time::UtcDay;
 use chrono::{DateTime, Utc};
 
 /// The state of a risk alert.
@@ -58,4 +60,26 @@ pub struct RiskAlert {
     pub updated_at: DateTime<Utc>,
     /// When it was closed.
     pub closed_at: Option<DateTime<Utc>>,
+}
+
+impl RiskAlert {
+    /// Says whether it is open on that day: needs review, and was raised less than 120 days ago, or confirmed.
+    #[must_use]
+    pub fn is_open(&self, _today: UtcDay) -> bool {
+        todo!()
+    }
+}
+
+/// Returns the alerts that are new or have risen now that facts of the user or of the rules have changed. The
+/// caller keeps each under its id, in place of the one before, if any.
+///
+/// Depends on nothing but its arguments, the ids too: a replay of the same commits gives the same alerts.
+#[must_use]
+pub fn evaluate(
+    _tenant: TenantId,
+    _facts: &UserFacts,
+    _rules: &TenantRules,
+    _now: DateTime<Utc>,
+) -> Vec<RiskAlert> {
+    todo!()
 }

@@ -1,0 +1,1 @@
+//! Sequences: collected, perhaps disguised, exfiltrated, perhaps deleted (`risk-model.md` 3).
