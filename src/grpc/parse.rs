@@ -12,6 +12,7 @@ use crate::pb::ErrorReason;
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use std::fmt::Arguments;
+use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// The most alerts of one page.
@@ -27,12 +28,16 @@ const RAW_ALERT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Collects what is wrong with a request. Paths are given as arguments: they are spelled out only for a fault.
 #[derive(Default)]
-pub struct Fields(Vec<Violation>);
+pub struct Fields {
+    violations: Vec<Violation>,
+    /// The reason of a part that was refused for another reason than a field.
+    reason: Option<ErrorReason>,
+}
 
 impl Fields {
     /// Notes a fault.
     pub fn refuse(&mut self, path: Arguments<'_>, description: impl Into<String>) {
-        self.0.push(Violation::new(path.to_string(), description));
+        self.violations.push(Violation::new(path.to_string(), description));
     }
 
     /// Notes a fault unless `holds`.
@@ -42,9 +47,13 @@ impl Fields {
         }
     }
 
-    /// Takes over what is wrong with a part.
-    fn note(&mut self, invalid: Invalid) {
-        self.0.extend(invalid.violations);
+    /// Takes a part over, or what is wrong with it.
+    pub fn part<T>(&mut self, part: Result<T, Invalid>) -> Option<T> {
+        part.map_err(|invalid| {
+            self.violations.extend(invalid.violations);
+            self.reason = Some(invalid.reason).filter(|reason| *reason != ErrorReason::InvalidField).or(self.reason);
+        })
+        .ok()
     }
 
     /// Returns the value if nothing was noted.
@@ -53,15 +62,12 @@ impl Fields {
     /// All that was.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Invalid> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Invalid { reason: ErrorReason::InvalidField, violations: self.0 }),
+            Some(value) if self.violations.is_empty() => Ok(value),
+            _ => Err(Invalid {
+                reason: self.reason.unwrap_or(ErrorReason::InvalidField),
+                violations: self.violations,
+            }),
         }
-    }
-
-    /// Returns the first fault, for an item of a batch.
-    #[must_use]
-    pub fn into_first(self) -> Option<Violation> {
-        self.0.into_iter().next()
     }
 
     /// Reads the tenant's id.
@@ -129,6 +135,15 @@ impl Fields {
         }
     }
 
+    /// Reads a number within bounds, `unset` when absent.
+    pub fn between(&mut self, path: &str, number: Option<i32>, bounds: RangeInclusive<i32>, unset: i32) -> i32 {
+        let number = number.unwrap_or(unset);
+        if !bounds.contains(&number) {
+            self.refuse(format_args!("{path}"), format!("must be {} to {}", bounds.start(), bounds.end()));
+        }
+        number
+    }
+
     /// Reads a person. A service account, which is never an actor, has no keys.
     pub fn person(&mut self, path: Arguments<'_>, user: Option<&pb::UserIdentity>) -> Option<Identity> {
         let Some(user) = user else {
@@ -138,13 +153,13 @@ impl Fields {
         if names_a_service(user) {
             return Some(Identity::default());
         }
-        let faults = self.0.len();
+        let faults = self.violations.len();
         let identity = self.keys(path, user);
-        if identity.is_empty() && self.0.len() == faults {
+        if identity.is_empty() && self.violations.len() == faults {
             let keys = "entra_object_id, sid, upn, smtp_addresses, account_name";
             self.refuse(path, format!("must have at least one of {keys}"));
         }
-        (self.0.len() == faults).then_some(identity)
+        (self.violations.len() == faults).then_some(identity)
     }
 
     fn keys(&mut self, path: Arguments<'_>, user: &pb::UserIdentity) -> Identity {
@@ -298,19 +313,8 @@ pub fn alert_page(alerts: &[pb::DlpAlert]) -> Result<Vec<Result<DlpAlert, Invali
 /// As [`alert_page`]; and all fields at fault of all alerts.
 pub fn incident_alerts(alerts: &[pb::DlpAlert]) -> Result<Vec<DlpAlert>, Invalid> {
     let mut fields = Fields::default();
-    let mut unknown_format = None;
-    let mut read = Vec::new();
-    for alert in alert_page(alerts)? {
-        match alert {
-            Ok(alert) => read.push(alert),
-            Err(invalid) if invalid.reason == ErrorReason::UnknownFormat => {
-                unknown_format.get_or_insert(invalid);
-            }
-            Err(invalid) => fields.note(invalid),
-        }
-    }
-    let read = fields.finish(Some(read))?;
-    unknown_format.map_or(Ok(read), Err)
+    let read: Vec<_> = alert_page(alerts)?.into_iter().filter_map(|alert| fields.part(alert)).collect();
+    fields.finish(Some(read))
 }
 
 #[cfg(test)]
