@@ -37,9 +37,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 /// How often activities of days before the horizon are looked for.
-const EXPIRY_PERIOD: Duration = Duration::from_secs(600);
+const EXPIRY_PERIOD: Duration = Duration::from_mins(10);
 /// How often an idle connection is asked whether its peer is still there.
-const KEEPALIVE_PERIOD: Duration = Duration::from_secs(60);
+const KEEPALIVE_PERIOD: Duration = Duration::from_mins(1);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +162,7 @@ async fn expire(store: Arc<dyn Store>, clock: Arc<dyn Clock>, mut stopped: watch
                 Ok(expired) => tracing::info!(expired, "forgot activities of days before the horizon"),
                 Err(cause) => tracing::error!(%cause, "cannot forget activities of days before the horizon"),
             },
-            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = stopped.changed() => return, // It changes once.
         }
     }
 }
@@ -189,7 +189,8 @@ impl Services {
         let engine = Arc::new(Engine::new(Arc::clone(&store)));
         let recorder = Arc::new(Recorder::new(Arc::clone(&store)));
         let decisions = Arc::new(Decisions::new(store));
-        let enrichment = Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
+        let enrichment =
+            Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
         let incidents = Incidents { gate: gate.clone(), engine, tokens };
         let ingest = Ingest { gate: gate.clone(), recorder };
         let settings = SettingsDesk { gate, decisions };

@@ -73,6 +73,8 @@ pub struct Person {
     /// The known users at whom the keys point, by number: none for a stranger, several when the keys contradict
     /// each other.
     pub users: Vec<UserNo>,
+    /// Which mentions these are, by index, lowest first.
+    pub mentions: Vec<usize>,
 }
 
 /// Joins the mentions of an alert to people. Each mention comes with the known users at whom its keys point. The
@@ -83,12 +85,15 @@ pub struct Person {
 /// other object ids or SIDs. Those stay apart, never merged silently (design section 6).
 #[must_use]
 pub fn join_mentions(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
-    let mut people: Vec<Person> = mentions.iter().map(Person::mentioned).collect();
+    let mut people: Vec<Person> = mentions.iter().enumerate().map(Person::mentioned).collect();
     // Which of two names a person keeps depends on their order: this makes it always the same.
     people.sort_by(Person::order);
     people = joined_by_users(people);
     for kind in KEY_KINDS {
         people = joined_by_key(people, kind);
+    }
+    for person in &mut people {
+        person.mentions.sort_unstable();
     }
     people
 }
@@ -105,9 +110,9 @@ const KEY_KINDS: [KeyKind; 4] = [
 ];
 
 impl Person {
-    fn mentioned((identity, users): &(Identity, Vec<UserNo>)) -> Self {
+    fn mentioned((mention, (identity, users)): (usize, &(Identity, Vec<UserNo>))) -> Self {
         let users: BTreeSet<UserNo> = users.iter().copied().collect();
-        Self { identity: identity.clone(), users: users.into_iter().collect() }
+        Self { identity: identity.clone(), users: users.into_iter().collect(), mentions: vec![mention] }
     }
 
     /// Orders people by all that is known of them.
@@ -133,6 +138,7 @@ impl Person {
         if self.users.is_empty() {
             self.users.clone_from(&other.users);
         }
+        self.mentions.extend(&other.mentions);
     }
 }
 

@@ -50,7 +50,9 @@ impl AlertEnrichmentService for Enrichment {
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Status> {
         let (tenant, alert, view) = one_alert(&request.into_inner())?;
         match self.enrich(tenant, &alert, view).await {
-            Err(Refusal::SharingOff(off)) => Ok(Reply::<pb::EnrichAlertResponse>::not_available(off, alert.id)),
+            Err(Refusal::SharingOff(off)) => {
+                Ok(Reply::<pb::EnrichAlertResponse>::not_available(off, alert.id))
+            }
             answer => answer.map_err(status::refused),
         }
     }
@@ -62,7 +64,8 @@ impl AlertEnrichmentService for Enrichment {
         let (tenant, alerts, view) = alert_page(&request.into_inner())?;
         match self.enrich_page(tenant, &alerts, view).await {
             Err(Refusal::SharingOff(off)) => {
-                let ids = alerts.into_iter().map(|one| one.map(|alert| alert.id).map_err(Invalid::into_refusal));
+                let ids =
+                    alerts.into_iter().map(|one| one.map(|alert| alert.id).map_err(Invalid::into_refusal));
                 Ok(Reply::<pb::BatchEnrichAlertsResponse>::not_available(off, ids.collect()))
             }
             answer => answer.map_err(status::refused),
@@ -101,7 +104,8 @@ impl Enrichment {
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
         let grant = self.gate.admit(tenant).await?;
-        let people: Vec<Identity> = alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
+        let people: Vec<Identity> =
+            alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
         let reading = self.engine.read(&grant, &people).await?;
         let renderer = self.renderer(&grant, &reading, view);
         let mut at = 0;
@@ -118,7 +122,11 @@ impl Enrichment {
         Ok(Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results })?)
     }
 
-    async fn list(&self, grant: &SharingGrant, asked: &Timeline) -> Result<pb::ListUserActivitiesResponse, Status> {
+    async fn list(
+        &self,
+        grant: &SharingGrant,
+        asked: &Timeline,
+    ) -> Result<pb::ListUserActivitiesResponse, Status> {
         let people = std::slice::from_ref(&asked.user);
         let reading = self.engine.read(grant, people).await.map_err(|cause| status::unavailable(&cause))?;
         let involved = reading.person(&asked.user, 0);
@@ -131,7 +139,8 @@ impl Enrichment {
             (token, Some(bound)) => Some(self.tokens.open(bound, token)?),
             (_, None) => return Err(page::refusal().into()),
         };
-        let (activities, next_page_token) = renderer.page(&involved, &asked.query, after.as_ref(), asked.size);
+        let (activities, next_page_token) =
+            renderer.page(&involved, &asked.query, after.as_ref(), asked.size);
         let window = Some(render::window(reading.window(&asked.query)));
         Ok(pb::ListUserActivitiesResponse { activities, next_page_token, window })
     }

@@ -38,7 +38,8 @@ impl IncidentService for Incidents {
         let request = request.into_inner();
         let (tenant, alerts) = incident(&request.tenant_id, &request.incident_id, &request.alerts)?;
         let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
-        let answer = self.assets(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
+        let answer =
+            self.assets(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
         Reply::disclose(grant, answer).map_err(status::sharing_off)
     }
 
@@ -49,7 +50,8 @@ impl IncidentService for Incidents {
         let request = request.into_inner();
         let (tenant, alerts) = incident(&request.tenant_id, &request.incident_id, &request.alerts)?;
         let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
-        let answer = self.entities(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
+        let answer =
+            self.entities(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
         Reply::disclose(grant, answer).map_err(status::sharing_off)
     }
 

@@ -160,7 +160,8 @@ impl Ingest {
         let permit = self.gate.permit(tenant);
         let items: Items = items.into_iter().map(|item| item?.no_later_than(permit.at())).collect();
         let facts: Vec<Fact> = items.iter().filter_map(|item| item.as_ref().ok()?.fact().cloned()).collect();
-        let recorded = self.recorder.record(permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
+        let recorded =
+            self.recorder.record(permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
         let mut recorded = recorded.into_iter();
         let mut counts = pb::IngestCounts::default();
         let mut results = Vec::new();

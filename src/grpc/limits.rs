@@ -40,10 +40,6 @@ pub struct Limited<S> {
     calls: Arc<Semaphore>,
 }
 
-impl<S: tonic::server::NamedService> tonic::server::NamedService for Limited<S> {
-    const NAME: &'static str = S::NAME;
-}
-
 impl<S, R> Service<Request<R>> for Limited<S>
 where
     S: Service<Request<R>, Response = Response<tonic::body::Body>>,
@@ -72,7 +68,8 @@ fn answered(
     response: Response<tonic::body::Body>,
     permit: OwnedSemaphorePermit,
 ) -> Response<tonic::body::Body> {
-    let is_too_large = Status::from_header_map(response.headers()).is_some_and(|s| s.code() == Code::OutOfRange);
+    let is_too_large =
+        Status::from_header_map(response.headers()).is_some_and(|s| s.code() == Code::OutOfRange);
     if is_too_large {
         return status::too_large().into_http();
     }

@@ -51,7 +51,8 @@ impl Fields {
     pub fn part<T>(&mut self, part: Result<T, Invalid>) -> Option<T> {
         part.map_err(|invalid| {
             self.violations.extend(invalid.violations);
-            self.reason = Some(invalid.reason).filter(|reason| *reason != ErrorReason::InvalidField).or(self.reason);
+            self.reason =
+                Some(invalid.reason).filter(|reason| *reason != ErrorReason::InvalidField).or(self.reason);
         })
         .ok()
     }
@@ -136,7 +137,13 @@ impl Fields {
     }
 
     /// Reads a number within bounds, `unset` when absent.
-    pub fn between(&mut self, path: &str, number: Option<i32>, bounds: RangeInclusive<i32>, unset: i32) -> i32 {
+    pub fn between(
+        &mut self,
+        path: &str,
+        number: Option<i32>,
+        bounds: RangeInclusive<i32>,
+        unset: i32,
+    ) -> i32 {
         let number = number.unwrap_or(unset);
         if !bounds.contains(&number) {
             self.refuse(format_args!("{path}"), format!("must be {} to {}", bounds.start(), bounds.end()));
@@ -342,8 +349,8 @@ mod tests {
             created_at: Some(Timestamp { seconds: i64::MAX, nanos: 0 }),
             ..alert(vec![upn("john"), pb::UserIdentity::default()])
         };
-        let faults =
-            ["title", "severity", "created_at", "involved_users[0].upn", "involved_users[1]"].map(|f| format!("alert.{f}"));
+        let faults = ["title", "severity", "created_at", "involved_users[0].upn", "involved_users[1]"]
+            .map(|f| format!("alert.{f}"));
         assert_eq!(fields_at_fault(&bad), faults);
         assert_eq!(fields_at_fault(&pb::DlpAlert::default()), ["alert.alert_id"]);
     }

@@ -144,7 +144,9 @@ fn raw(text: &str) -> Result<&str, Rejected> {
 /// The first field at fault.
 pub fn raw_activity(text: &str) -> Read {
     match intake::activity(raw(text)?) {
-        Ok(AuditRecord::Activity { user, activity }) => Ok(Item::Fact(Box::new(Fact::Activity { user, activity }))),
+        Ok(AuditRecord::Activity { user, activity }) => {
+            Ok(Item::Fact(Box::new(Fact::Activity { user, activity })))
+        }
         Ok(AuditRecord::Ignored) => Ok(Item::Ignored),
         Err(error) => Err(first(not_understood(format_args!("raw_record"), error))),
     }
@@ -198,8 +200,10 @@ pub fn policy(record: &pb::PolicyRecord) -> Read {
     let scope = scope(&mut fields, &record.indicators);
     let trigger_rule = fields.known(format_args!("trigger_kind"), record.trigger_kind);
     let past_days = fields.between("past_days", record.past_days, 0..=90, Policy::PAST_DAYS);
-    let activation_days = fields.between("activation_days", record.activation_days, 1..=30, Policy::ACTIVATION_DAYS);
-    let alert_threshold = fields.between("alert_threshold", record.alert_threshold, 1..=100, Policy::ALERT_THRESHOLD);
+    let activation_days =
+        fields.between("activation_days", record.activation_days, 1..=30, Policy::ACTIVATION_DAYS);
+    let alert_threshold =
+        fields.between("alert_threshold", record.alert_threshold, 1..=100, Policy::ALERT_THRESHOLD);
     let volume_cutoff =
         fields.between("volume_cutoff", record.volume_cutoff, 1..=Thresholds::MAX, Policy::VOLUME_CUTOFF);
     let priority_users = priority_users(&mut fields, &record.priority_users);
@@ -240,7 +244,11 @@ fn scope(fields: &mut Fields, listed: &[pb::PolicyIndicator]) -> BTreeMap<Indica
         let path = format_args!("indicators[{i}].daily_thresholds");
         fields.demand(thresholds.is_some(), path, "must be three rising counts of 1 to 1000000, or none");
         let earlier = thresholds.and_then(|thresholds| scope.insert(indicator, thresholds));
-        fields.demand(earlier.is_none(), format_args!("indicators[{i}].indicator"), "must not be listed twice");
+        fields.demand(
+            earlier.is_none(),
+            format_args!("indicators[{i}].indicator"),
+            "must not be listed twice",
+        );
     }
     scope
 }
@@ -297,10 +305,10 @@ pub fn trigger(record: &pb::TriggerRecord) -> Read {
     let at = fields.instant(format_args!("occurred_at"), record.occurred_at);
     fields.text(format_args!("kind"), &record.kind, KIND_BYTES_MAX);
     let kind = record.kind.as_str().into();
-    let fact = policy.zip(user).zip(at).map(|((policy, user), at)| Fact::Trigger {
-        user,
-        trigger: Trigger { policy, at, kind },
-    });
+    let fact = policy
+        .zip(user)
+        .zip(at)
+        .map(|((policy, user), at)| Fact::Trigger { user, trigger: Trigger { policy, at, kind } });
     accept(fields, fact)
 }
 

@@ -95,7 +95,10 @@ impl Renderer<'_> {
         size: usize,
     ) -> (Vec<pb::Activity>, String) {
         let page = self.reading.timeline(involved, query, after, size);
-        let next = page.next.as_ref().and_then(|cursor| Some(self.tokens.issue(self.bound(involved, query)?, cursor)));
+        let next = page
+            .next
+            .as_ref()
+            .and_then(|cursor| Some(self.tokens.issue(self.bound(involved, query)?, cursor)));
         let rows = page.rows.iter().map(|row| self.activity(row.activity())).collect();
         (rows, next.unwrap_or_default())
     }
@@ -204,7 +207,9 @@ fn reason(reason: &Reason) -> pb::Reason {
     let Reason { indicator, day, count, score, severity: level } = reason;
     let word = level.word();
     let text = if indicator.name() == CUMULATIVE {
-        format!("{count} exfiltration activities in the 30 days to {day}, more than the 60 days before let expect ({word})")
+        format!(
+            "{count} exfiltration activities in the 30 days to {day}, more than the 60 days before let expect ({word})"
+        )
     } else {
         let activities = if *count == 1 { "activity" } else { "activities" };
         format!("{count} {activities} of {} on {day} ({word})", indicator.name())
