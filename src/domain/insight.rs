@@ -223,3 +223,185 @@ impl DayCount {
         (base + unusual + sensitive + unallowed + user.points()).min(SCORE_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::example::Example;
+    use crate::domain::user::IdentityKey;
+
+    const DEFAULT: Thresholds = Thresholds { t1: 10, t2: 20, t3: 30 };
+    const FEW: Thresholds = Thresholds { t1: 1, t2: 3, t3: 10 };
+    const CUTOFF: i32 = Policy::VOLUME_CUTOFF;
+
+    fn score(example: &Example, days_ago: i32) -> i32 {
+        score_of(example, days_ago, UserBoosters::default())
+    }
+
+    fn score_of(example: &Example, days_ago: i32, user: UserBoosters) -> i32 {
+        on(example, days_ago, |day| day.score(DEFAULT, CUTOFF, user))
+    }
+
+    fn is_unusual(example: &Example, days_ago: i32) -> bool {
+        on(example, days_ago, |day| day.is_unusual(CUTOFF))
+    }
+
+    /// Asks the day of `Print`.
+    fn on<T>(example: &Example, days_ago: i32, ask: impl Fn(&DayCount) -> T) -> T {
+        let tally = Tally::of(&example.facts.activities, example.day(0));
+        let print = tally.rows().find(|row| row.indicator.name() == "Print").unwrap();
+        let day = example.day(days_ago);
+        ask(&print.days(Window { first: day, last: day })[0])
+    }
+
+    #[test]
+    fn the_base_rises_by_line_of_the_table() {
+        let expected = [
+            (1, 1),
+            (9, 13),
+            (10, 16),
+            (11, 17),
+            (19, 31),
+            (20, 34),
+            (21, 37),
+            (29, 62),
+            (30, 67),
+            (31, 68),
+            (59, 98),
+            (60, 100),
+            (61, 100),
+        ];
+        for (count, score) in expected {
+            assert_eq!(base(count, DEFAULT), score, "{count}");
+        }
+    }
+
+    #[test]
+    fn few_are_much_for_some_indicators() {
+        for (count, score) in [(1, 16), (2, 24), (3, 34), (4, 38), (9, 61), (10, 67), (11, 70), (20, 100)] {
+            assert_eq!(base(count, FEW), score, "{count}");
+        }
+        assert_eq!(Thresholds::default_of(&Indicator::named("CopyToUSB")), FEW);
+    }
+
+    #[test]
+    fn the_largest_counts_and_thresholds_do_not_overflow() {
+        let widest = Thresholds::new(999_998, 999_999, 1_000_000).unwrap();
+        assert_eq!(base(999_997, widest), 14);
+        assert_eq!(base(i32::MAX, widest), 100);
+        assert_eq!(base(i32::MAX, DEFAULT), 100);
+    }
+
+    #[test]
+    fn a_base_of_0_is_never_boosted() {
+        let t1_of_20 = Thresholds { t1: 20, t2: 30, t3: 40 };
+        let example = Example::new().did_at("Print", Example::new().at(0), |activity| {
+            activity.sensitivity = Sensitivity::HighlyConfidential;
+            activity.unallowed_destination = true;
+        });
+        let all = UserBoosters { repeat: true, priority: true };
+        assert_eq!(on(&example, 0, |day| day.score(t1_of_20, 1, all)), 0);
+        assert_eq!(on(&example, 0, |day| day.score(DEFAULT, CUTOFF, all)), 1 + 16 + 10 + 15 + 10);
+    }
+
+    #[test]
+    fn the_higher_sensitivity_of_the_day_boosts_once() {
+        let labels = |labels: &[Sensitivity]| {
+            labels.iter().fold(Example::new().did("Print", 0, 10 - labels.len()), |example, label| {
+                let at = example.at(0);
+                example.did_at("Print", at, |activity| activity.sensitivity = *label)
+            })
+        };
+        let (general, confidential, highly) =
+            (Sensitivity::General, Sensitivity::Confidential, Sensitivity::HighlyConfidential);
+        assert_eq!(score(&labels(&[general]), 0), 16);
+        assert_eq!(score(&labels(&[confidential, confidential]), 0), 16 + 8);
+        assert_eq!(score(&labels(&[highly, confidential]), 0), 16 + 16);
+    }
+
+    #[test]
+    fn one_unallowed_destination_boosts_the_day() {
+        let example = Example::new().did("Print", 0, 9);
+        let at = example.at(0);
+        let example = example.did_at("Print", at, |activity| activity.unallowed_destination = true);
+        assert_eq!(score(&example, 0), 16 + 10);
+    }
+
+    #[test]
+    fn repeat_and_priority_boost_and_two_kinds_of_priority_boost_once() {
+        let example = Example::new().did("Print", 0, 10);
+        let policy = example.rules.policies.values().next().unwrap().clone();
+        let chosen = Policy {
+            priority_users: [IdentityKey::address("dana@contoso.com").unwrap()].into(),
+            ..policy.clone()
+        };
+        let user = User { potential_high_impact: true, ..example.facts.user.clone() };
+        for (user, policy, score) in [
+            (&example.facts.user, &policy, 16),
+            (&example.facts.user, &chosen, 16 + 10),
+            (&user, &policy, 16 + 10),
+            (&user, &chosen, 16 + 10),
+            (&User { confirmed_violation_before: true, ..user.clone() }, &chosen, 16 + 10 + 15),
+        ] {
+            assert_eq!(score_of(&example, 0, UserBoosters::of(user, policy)), score);
+        }
+    }
+
+    #[test]
+    fn a_score_is_never_above_100() {
+        let all = UserBoosters { repeat: true, priority: true };
+        assert_eq!(score_of(&Example::new().did("Print", 0, 50), 0, all), 100);
+    }
+
+    #[test]
+    fn a_day_is_unusual_from_the_volume_cutoff_on() {
+        assert!(!is_unusual(&Example::new().did("Print", 0, 19), 0));
+        assert!(is_unusual(&Example::new().did("Print", 0, 20), 0));
+        assert_eq!(score(&Example::new().did("Print", 0, 20), 0), 34 + 20);
+    }
+
+    #[test]
+    fn a_day_needs_14_days_of_the_horizon_before_it_to_be_unusual() {
+        assert!(!is_unusual(&Example::new().did("Print", 106, 20), 106));
+        assert!(is_unusual(&Example::new().did("Print", 105, 20), 105));
+    }
+
+    #[test]
+    fn a_day_is_unusual_above_three_times_the_mean_of_the_90_days_before() {
+        // 20 * 90 > 3 * P up to P = 599.
+        let base = Example::new().did("Print", 0, 20);
+        assert!(is_unusual(&base.clone().did("Print", 90, 599), 0));
+        assert!(!is_unusual(&base.clone().did("Print", 90, 600), 0));
+        assert!(!is_unusual(&base.clone().did("Print", 1, 600), 0));
+        // Not of the 90 days, and not of the indicator.
+        assert!(is_unusual(&base.clone().did("Print", 91, 600), 0));
+        assert!(is_unusual(&base.clone().did("CopyToUSB", 1, 600), 0));
+        // The mean of an earlier day is over fewer days: 20 * 20 > 3 * P up to P = 133.
+        let early = Example::new().did("Print", 99, 20);
+        assert!(is_unusual(&early.clone().did("Print", 119, 133), 99));
+        assert!(!is_unusual(&early.clone().did("Print", 119, 134), 99));
+        // What is before the horizon is not seen.
+        assert!(is_unusual(&early.clone().did("Print", 119, 133).did("Print", 120, 500), 99));
+    }
+
+    #[test]
+    fn indicators_that_take_turns_are_counted_apart() {
+        let mut example = Example::new();
+        for _ in 0..6 {
+            example = example.did("Print", 0, 1).did("CopyToUSB", 0, 1).did("PhysicalAccess", 0, 1);
+        }
+        let tally = Tally::of(&example.facts.activities, example.day(0));
+        let counts: Vec<i32> =
+            tally.rows().flat_map(|row| row.days(tally.horizon())).map(|day| day.count).collect();
+        assert_eq!(counts, [6, 6, 6]);
+    }
+
+    #[test]
+    fn the_model_sees_the_120_days_that_end_today_and_nothing_else() {
+        let example = Example::new().did("Print", 120, 1).did("Print", 119, 2).did("Print", -1, 3);
+        let tally = Tally::of(&example.facts.activities, example.day(0));
+        let counts: Vec<i32> =
+            tally.rows().flat_map(|row| row.days(tally.horizon())).map(|day| day.count).collect();
+        assert_eq!(counts, [2]);
+    }
+}

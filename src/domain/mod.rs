@@ -22,3 +22,5 @@ pub mod score;
 pub mod level;
 pub mod reason;
 pub mod timeline;
+#[cfg(test)]
+mod example;

@@ -141,3 +141,131 @@ fn object_name(activity: &Activity) -> Option<String> {
     let name = activity.object_name.spell().rsplit(['/', '\\']).next()?.trim();
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::example::Example;
+    use crate::domain::indicator::Indicator;
+
+    const COLLECT: &str = "SpoDownload";
+    const DISGUISE: &str = "EpoFileRenamed";
+    const EXFILTRATE: &str = "CopyToUSB";
+    const DELETE: &str = "EpoFileDeleted";
+
+    /// What happened to `plan.docx`, so many seconds after some instant ten days ago.
+    fn story(steps: &[(&str, i64)]) -> Example {
+        let example = Example::new();
+        let start = example.at(10);
+        steps.iter().fold(example, |example, (indicator, seconds)| {
+            example.touched(indicator, start + TimeDelta::seconds(*seconds), "plan.docx")
+        })
+    }
+
+    fn scores(example: &Example) -> Vec<i32> {
+        found(example).into_iter().map(|(_, score)| score).collect()
+    }
+
+    /// Days ago and score, the oldest first.
+    fn found(example: &Example) -> Vec<(i32, i32)> {
+        let horizon = Window { first: example.day(119), last: example.day(0) };
+        let mut found: Vec<_> = insights(&example.facts.activities, &example.rules.settings, horizon)
+            .into_iter()
+            .map(|one| (example.day(0).since(one.day), one.score))
+            .collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found
+    }
+
+    const WEEK: i64 = 7 * 24 * 3600;
+
+    #[test]
+    fn steps_add_up() {
+        assert_eq!(scores(&story(&[(COLLECT, 0)])), []);
+        assert_eq!(scores(&story(&[(EXFILTRATE, 0)])), []);
+        assert_eq!(scores(&story(&[(DISGUISE, 0), (EXFILTRATE, 1), (DELETE, 2)])), []);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 1)])), [40]);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (DISGUISE, 1), (EXFILTRATE, 2)])), [67]);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 2), (DELETE, 3)])), [67]);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (DISGUISE, 1), (EXFILTRATE, 2), (DELETE, 3)])), [90]);
+    }
+
+    #[test]
+    fn seven_days_after_the_collection_it_is_over() {
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, WEEK)])), [40]);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, WEEK + 1)])), []);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 1), (DELETE, WEEK)])), [67]);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 1), (DELETE, WEEK + 1)])), [40]);
+    }
+
+    #[test]
+    fn steps_of_one_instant_are_in_order_and_others_must_be() {
+        let at_once = [(DELETE, 0), (EXFILTRATE, 0), (DISGUISE, 0), (COLLECT, 0)];
+        assert_eq!(scores(&story(&at_once)), [90]);
+        assert_eq!(scores(&story(&[(EXFILTRATE, 0), (COLLECT, 1)])), []);
+        assert_eq!(scores(&story(&[(DISGUISE, 0), (COLLECT, 1), (EXFILTRATE, 2)])), [40]);
+        assert_eq!(scores(&story(&[(COLLECT, 1), (EXFILTRATE, 2), (DISGUISE, 3)])), [40]);
+        assert_eq!(scores(&story(&[(COLLECT, 1), (DELETE, 2), (EXFILTRATE, 3)])), [40]);
+    }
+
+    #[test]
+    fn the_best_of_all_collections_counts() {
+        // The first collection has the disguise, the second the deletion, and no one has both.
+        let apart = [(COLLECT, 0), (DISGUISE, 1), (COLLECT, 2), (EXFILTRATE, 3), (DELETE, WEEK + 1)];
+        assert_eq!(scores(&story(&apart)), [67]);
+        // One in the middle has both.
+        let middle =
+            [(COLLECT, 0), (COLLECT, 1), (DISGUISE, 1), (COLLECT, 2), (EXFILTRATE, 3), (DELETE, WEEK + 1)];
+        assert_eq!(scores(&story(&middle)), [90]);
+    }
+
+    #[test]
+    fn the_object_is_the_last_part_of_the_path_in_any_case() {
+        let named = |collected: &str, exfiltrated: &str| {
+            let example = Example::new();
+            let at = example.at(3);
+            scores(&example.touched(COLLECT, at, collected).touched(EXFILTRATE, at, exfiltrated))
+        };
+        assert_eq!(named("https://x/y/Plan.DOCX", "E:\\old\\ plan.docx "), [40]);
+        assert_eq!(named("plan.docx", "plan.doc"), []);
+        assert_eq!(named("", ""), []);
+        assert_eq!(named("a/ ", "b/ "), []);
+        // ASCII only: other letters are told apart by case.
+        assert_eq!(named("\u{c4}.txt", "\u{e4}.txt"), []);
+    }
+
+    #[test]
+    fn each_name_and_day_has_at_most_one() {
+        let example = Example::new();
+        let at = |days_ago| example.at(days_ago);
+        let (a, b, c) = (at(5), at(4), at(3));
+        let example = [(COLLECT, a), (EXFILTRATE, b), (EXFILTRATE, b + TimeDelta::hours(1)), (EXFILTRATE, c)]
+            .into_iter()
+            .fold(Example::new(), |example, (indicator, at)| {
+                example.touched(indicator, at, "a.txt").touched(indicator, at, "b.txt")
+            });
+        assert_eq!(found(&example), [(4, 40), (4, 40), (3, 40), (3, 40)]);
+        let better = example.touched(DISGUISE, b + TimeDelta::minutes(1), "a.txt");
+        assert_eq!(found(&better), [(4, 67), (4, 40), (3, 67), (3, 40)]);
+    }
+
+    #[test]
+    fn a_collection_that_is_shared_is_exfiltration_here() {
+        let shared = |example: Example| {
+            example.with(|example| {
+                example.rules.settings.overrides.insert(Indicator::named(COLLECT), true);
+            })
+        };
+        assert_eq!(scores(&shared(story(&[(COLLECT, 0), (EXFILTRATE, 1)]))), []);
+        assert_eq!(scores(&shared(story(&[("EpoFileArchived", 0), (COLLECT, 1)]))), [40]);
+    }
+
+    #[test]
+    fn a_step_out_of_the_horizon_is_not_seen() {
+        let example = Example::new();
+        let (before, first) = (example.at(120), example.at(119));
+        let with = |at| Example::new().touched(COLLECT, at, "a").touched(EXFILTRATE, first, "a");
+        assert_eq!(found(&with(first)), [(119, 40)]);
+        assert_eq!(found(&with(before)), []);
+    }
+}
