@@ -282,7 +282,7 @@ pub fn not_understood(path: Arguments<'_>, error: IntakeError) -> Invalid {
                 .collect(),
         },
         IntakeError::NotJson => Invalid::one(ErrorReason::InvalidField, path, "is not JSON"),
-        error @ IntakeError::UnknownFormat => {
+        error @ IntakeError::UnknownFormat { .. } => {
             Invalid::one(ErrorReason::UnknownFormat, path, error.to_string())
         }
     }
