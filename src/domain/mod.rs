@@ -1,7 +1,8 @@
 //! The rules, pure: given facts and a time, what is true. No I/O, no clock, no async, no wire types.
 //!
 //! The files follow `docs/risk-model.md`: `insight` (section 2), `cumulative` and `sequence` (3), `score` (4),
-//! `risk_alert` (5), `level` (6, 9), `dlp_alert` (7), `reason` (8). The others hold the words they speak in.
+//! `risk_alert` (5), `level` (6, 9), `dlp_alert` (7), `reason` (8). `timeline` is
+//! what may be shown of a user. The others hold the words they speak in.
 
 pub mod ids;
 pub mod time;
@@ -14,3 +15,12 @@ pub mod settings;
 pub mod risk_alert;
 pub mod facts;
 pub mod dlp_alert;
+pub mod insight;
+pub mod cumulative;
+pub mod sequence;
+pub mod score;
+pub mod level;
+pub mod reason;
+pub mod timeline;
+#[cfg(test)]
+mod example;

@@ -2,3 +2,5 @@
 
 pub mod recorder;
 pub mod decisions;
+pub mod assessor;
+pub mod reading;

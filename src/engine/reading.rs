@@ -1,0 +1,261 @@
+//! Answers about users. The only way to read them is a [`Reading`], and a grant opens one.
+
+use crate::domain::dlp_alert;
+use crate::domain::dlp_alert::Standing;
+use crate::domain::facts::{SharedFacts, TenantRules};
+use crate::domain::indicator::Indicator;
+use crate::domain::level;
+use crate::domain::level::Assessment;
+use crate::domain::reason;
+use crate::domain::reason::Reason;
+use crate::domain::severity::Severity;
+use crate::domain::time::{UtcDay, Window};
+use crate::domain::timeline;
+use crate::domain::timeline::{ExfiltrationActivity, Summary};
+use crate::domain::user::{Identity, UserNo};
+use crate::engine::assessor::Assessor;
+use crate::gate::admission::{SharingGrant, Unavailable};
+use crate::store::Store;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Reads users under a grant.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    assessor: Assessor,
+}
+
+/// A view of some of one tenant's people at one instant.
+pub struct Reading<'g> {
+    grant: &'g SharingGrant,
+    assessor: &'g Assessor,
+    rules: Arc<TenantRules>,
+    found: Vec<Vec<SharedFacts>>,
+}
+
+/// One person whom an alert involves, with their level. What else may be shown of them is in the reading.
+#[derive(Clone, Debug)]
+pub struct Involved {
+    /// What is known of the person's names, else what the alert said.
+    pub identity: Identity,
+    /// The level, which is the highest of theirs when the keys point at several people.
+    pub assessment: Assessment,
+    /// The keys point at several known people.
+    pub ambiguous: bool,
+    /// The facts from which more may be shown: of one known person, above None.
+    shown: Option<SharedFacts>,
+}
+
+/// The people of one alert, highest risk first, and until when that order holds.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// The people.
+    pub involved: Vec<Involved>,
+    /// When it must be asked for again.
+    pub valid_until: DateTime<Utc>,
+}
+
+impl Queue {
+    /// Returns the column of the alert (`risk-model.md` 7).
+    #[must_use]
+    pub fn level(&self) -> Severity {
+        self.involved.first().map_or(Severity::None, |first| first.assessment.level)
+    }
+}
+
+/// Which part of a timeline is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TimelineQuery {
+    /// The first day; the lookback's when unset.
+    pub first: Option<UtcDay>,
+    /// The last day; today when unset.
+    pub last: Option<UtcDay>,
+    /// These indicators only; all when empty.
+    pub indicators: Vec<Indicator>,
+    /// The oldest first.
+    pub oldest_first: bool,
+}
+
+/// Where a page of a timeline ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor {
+    /// When the last activity on the page happened.
+    pub at: DateTime<Utc>,
+    /// Its id.
+    pub activity_id: String,
+}
+
+/// A page of a timeline.
+pub struct Page<'a> {
+    /// The activities.
+    pub rows: Vec<ExfiltrationActivity<'a>>,
+    /// Where the next page begins behind.
+    pub next: Option<Cursor>,
+}
+
+impl Engine {
+    /// Returns the engine of a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, assessor: Assessor::default() }
+    }
+
+    /// Reads people, all as of one instant.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn read<'g>(
+        &'g self,
+        grant: &'g SharingGrant,
+        people: &[Identity],
+    ) -> Result<Reading<'g>, Unavailable> {
+        let snapshot = self.store.read(grant.hold(), people).await?;
+        Ok(Reading { grant, assessor: &self.assessor, rules: snapshot.rules, found: snapshot.found })
+    }
+}
+
+impl Reading<'_> {
+    /// Returns the instant for which it holds.
+    #[must_use]
+    pub fn as_of(&self) -> DateTime<Utc> {
+        self.grant.as_of()
+    }
+
+    /// Returns the days that the tenant shares.
+    #[must_use]
+    pub fn lookback(&self) -> Window {
+        self.rules.settings.lookback.window(UtcDay::of(self.as_of()))
+    }
+
+    /// Joins the mentions of an alert to people and puts the highest risk first (`risk-model.md` 7). The mentions
+    /// are those that were read from position `at` on.
+    #[must_use]
+    pub fn queue(&self, mentions: &[Identity], at: usize) -> Queue {
+        let found = &self.found[at..at + mentions.len()];
+        let by_no: BTreeMap<UserNo, &SharedFacts> =
+            found.iter().flatten().map(|facts| (facts.user.no, facts)).collect();
+        let hits: Vec<(Identity, Vec<UserNo>)> = mentions
+            .iter()
+            .zip(found)
+            .map(|(mention, found)| (mention.clone(), found.iter().map(|facts| facts.user.no).collect()))
+            .collect();
+        let mut involved: Vec<(Standing, Involved)> = dlp_alert::join_mentions(&hits)
+            .into_iter()
+            .map(|person| {
+                let known: Vec<SharedFacts> = person.users.iter().map(|no| Arc::clone(by_no[no])).collect();
+                let involved = self.involved(person.identity, &known);
+                (involved.standing(), involved)
+            })
+            .collect();
+        involved.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let involved: Vec<Involved> = involved.into_iter().map(|(_, involved)| involved).collect();
+        let valid_until = involved
+            .iter()
+            .map(|involved| involved.assessment.valid_until)
+            .fold(level::unknown(self.as_of()).valid_until, DateTime::min);
+        Queue { involved, valid_until }
+    }
+
+    /// Returns the person at position `at`, as if an alert involved them alone.
+    #[must_use]
+    pub fn person(&self, mention: &Identity, at: usize) -> Involved {
+        self.involved(mention.clone(), &self.found[at])
+    }
+
+    fn involved(&self, mention: Identity, known: &[SharedFacts]) -> Involved {
+        let assessed = known
+            .iter()
+            .map(|facts| self.assessor.assess(self.grant.tenant(), facts, &self.rules, self.as_of()));
+        let ambiguous = known.len() > 1;
+        let valid_until = assessed.clone().map(|one| one.valid_until).min();
+        let mut assessment = assessed
+            .max_by_key(|one| (one.level, one.score, one.latest_exfiltration))
+            .unwrap_or_else(|| level::unknown(self.as_of()));
+        assessment.valid_until = valid_until.unwrap_or(assessment.valid_until);
+        let shown = match known {
+            [only] if assessment.level > Severity::None => Some(Arc::clone(only)),
+            _ => None,
+        };
+        let identity = match known {
+            [only] => only.user.identity.clone(),
+            _ => mention,
+        };
+        Involved { identity, assessment, ambiguous, shown }
+    }
+
+    /// Returns why a person has their level, from exfiltration alone (`risk-model.md` 8).
+    #[must_use]
+    pub fn reasons(&self, involved: &Involved) -> Vec<Reason> {
+        let Some(facts) = &involved.shown else { return Vec::new() };
+        reason::reasons(facts, &self.rules.settings, self.as_of())
+    }
+
+    /// Sums up a person's exfiltration over the lookback; nothing for a person at None.
+    #[must_use]
+    pub fn summary(&self, involved: &Involved) -> Option<Summary> {
+        let facts = involved.shown.as_ref()?;
+        Some(timeline::summarise(facts, &self.rules.settings, self.lookback()))
+    }
+
+    /// Returns the days that a query covers: at most the lookback.
+    #[must_use]
+    pub fn window(&self, query: &TimelineQuery) -> Window {
+        let lookback = self.lookback();
+        let asked = Window {
+            first: query.first.unwrap_or(lookback.first),
+            last: query.last.unwrap_or(lookback.last),
+        };
+        lookback.and(asked)
+    }
+
+    /// Returns a page of a person's exfiltration activities; nothing for a person at None.
+    #[must_use]
+    pub fn timeline<'a>(
+        &'a self,
+        involved: &'a Involved,
+        query: &TimelineQuery,
+        after: Option<&Cursor>,
+        size: usize,
+    ) -> Page<'a> {
+        let Some(facts) = &involved.shown else { return Page { rows: Vec::new(), next: None } };
+        let all = timeline::exfiltration(facts, &self.rules.settings, self.window(query));
+        let all: Box<dyn Iterator<Item = ExfiltrationActivity<'a>>> =
+            if query.oldest_first { Box::new(all) } else { Box::new(all.rev()) };
+        let wanted = |row: &ExfiltrationActivity<'_>| {
+            query.indicators.is_empty() || query.indicators.contains(&row.activity().indicator)
+        };
+        let behind = |row: &ExfiltrationActivity<'_>| {
+            after.is_none_or(|cursor| {
+                let row = (row.activity().at, row.activity().id.as_str());
+                let cursor = (cursor.at, cursor.activity_id.as_str());
+                if query.oldest_first { row > cursor } else { row < cursor }
+            })
+        };
+        let mut rows: Vec<_> = all.filter(wanted).filter(behind).take(size + 1).collect();
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let next = rows.last().filter(|_| more).map(|last| Cursor {
+            at: last.activity().at,
+            activity_id: last.activity().id.as_str().to_owned(),
+        });
+        Page { rows, next }
+    }
+}
+
+impl Involved {
+    /// Returns the number of the known person of whom more may be shown.
+    #[must_use]
+    pub fn number(&self) -> Option<UserNo> {
+        self.shown.as_ref().map(|facts| facts.user.no)
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            level: self.assessment.level,
+            score: self.assessment.score,
+            latest_exfiltration: self.assessment.latest_exfiltration,
+            id: self.identity.canonical().cloned(),
+        }
+    }
+}
