@@ -20,15 +20,14 @@ mod texts;
 
 pub use error::OpenError;
 
-use crate::domain::facts::{Batch, Outcome, TenantRules, UserFacts};
+use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
-use crate::domain::risk_alert::RiskAlert;
+use crate::domain::risk_alert::evaluate;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::Identity;
 use crate::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use committer::{Command, Committer, Writer, ask};
 use folder::Folder;
 use index::{Index, Tenant};
@@ -57,7 +56,7 @@ impl EmbeddedStore {
     /// # Errors
     /// When the folder is no store of this format, is damaged, is in use, or cannot be read or written.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, raised)
+        Self::open_with(path, evaluate)
     }
 
     fn open_with(path: &Path, evaluate: Evaluate) -> Result<Self, OpenError> {
@@ -70,11 +69,6 @@ impl EmbeddedStore {
         let committer = Committer::start(writer).map_err(OpenError::Io)?;
         Ok(Self { index, token_key, committer, folder })
     }
-}
-
-/// CALL SITE of `domain::risk_alert::evaluate`, which is to take this function's place.
-fn raised(_: TenantId, _: &UserFacts, _: &TenantRules, _: DateTime<Utc>) -> Vec<RiskAlert> {
-    Vec::new()
 }
 
 #[async_trait]
