@@ -5,6 +5,7 @@ use crate::domain::indicator::Indicator;
 use crate::domain::time::{UtcDay, Window};
 use crate::domain::user::Personal;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How sensitive content is, lowest first (`risk-model.md` 1).
@@ -72,9 +73,37 @@ impl Activities {
 
     /// Takes in another person's.
     pub fn absorb(&mut self, other: &Self) {
-        for activity in other.iter() {
-            self.insert(activity.clone());
+        for (day, rows) in &other.days {
+            self.merge(*day, rows.iter().cloned());
         }
+    }
+
+    /// Finds the one of that id that happened at that instant.
+    #[must_use]
+    pub fn find(&self, at: DateTime<Utc>, id: &ActivityId) -> Option<&Activity> {
+        let day = self.days.binary_search_by_key(&UtcDay::of(at), |(day, _)| *day).ok()?;
+        let rows = &self.days[day].1;
+        let row = rows.binary_search_by(|other| (other.at, &other.id).cmp(&(at, id))).ok()?;
+        rows.get(row)
+    }
+
+    /// Returns the first day on which there is any.
+    #[must_use]
+    pub fn first_day(&self) -> Option<UtcDay> {
+        self.days.first().map(|(day, _)| *day)
+    }
+
+    /// Adds some of one day, copying that day once.
+    fn merge(&mut self, day: UtcDay, new: impl Iterator<Item = Activity>) {
+        let mut rows: Vec<Activity> = new.collect();
+        let at = self.days.partition_point(|(other, _)| *other < day);
+        if let Some((_, known)) = self.days.get(at).filter(|(other, _)| *other == day) {
+            rows.extend(known.iter().cloned());
+        } else {
+            self.days.insert(at, (day, Arc::default()));
+        }
+        rows.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        self.days[at].1 = Arc::new(rows);
     }
 
     /// Drops the days before `first`, and says how many activities that were.
@@ -108,10 +137,23 @@ impl Activities {
     }
 }
 
+/// Adds many at a cost of one copy of each day that they touch.
+impl Extend<Activity> for Activities {
+    fn extend<I: IntoIterator<Item = Activity>>(&mut self, all: I) {
+        let mut by_day: BTreeMap<UtcDay, Vec<Activity>> = BTreeMap::new();
+        for activity in all {
+            by_day.entry(activity.day()).or_default().push(activity);
+        }
+        for (day, rows) in by_day {
+            self.merge(day, rows.into_iter());
+        }
+    }
+}
+
 impl FromIterator<Activity> for Activities {
     fn from_iter<I: IntoIterator<Item = Activity>>(all: I) -> Self {
         let mut activities = Self::default();
-        all.into_iter().for_each(|activity| activities.insert(activity));
+        activities.extend(all);
         activities
     }
 }
@@ -145,6 +187,18 @@ mod tests {
         assert_eq!(forward, all.into_iter().collect());
         let ids: Vec<_> = forward.iter().map(|a| a.id.as_str()).collect();
         assert_eq!(ids, ["c", "a", "b"]);
+        let mut one_by_one = Activities::default();
+        forward.iter().rev().for_each(|activity| one_by_one.insert(activity.clone()));
+        assert_eq!(one_by_one, forward);
+    }
+
+    #[test]
+    fn an_activity_is_found_by_its_instant_and_id() {
+        let known = at("a", "2026-01-02T08:00:00Z");
+        let all: Activities = [known.clone(), at("b", "2026-01-02T08:00:00Z")].into_iter().collect();
+        assert_eq!(all.find(known.at, &known.id), Some(&known));
+        assert_eq!(all.find(known.at, &ActivityId::new("c").unwrap()), None);
+        assert_eq!(all.find("2026-01-03T08:00:00Z".parse().unwrap(), &known.id), None);
     }
 
     #[test]

@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn steps_add_up() {
-        assert_eq!(scores(&story(&[(COLLECT, 0)])), []);
-        assert_eq!(scores(&story(&[(EXFILTRATE, 0)])), []);
-        assert_eq!(scores(&story(&[(DISGUISE, 0), (EXFILTRATE, 1), (DELETE, 2)])), []);
+        assert_eq!(scores(&story(&[(COLLECT, 0)])), Vec::<i32>::new());
+        assert_eq!(scores(&story(&[(EXFILTRATE, 0)])), Vec::<i32>::new());
+        assert_eq!(scores(&story(&[(DISGUISE, 0), (EXFILTRATE, 1), (DELETE, 2)])), Vec::<i32>::new());
         assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 1)])), [40]);
         assert_eq!(scores(&story(&[(COLLECT, 0), (DISGUISE, 1), (EXFILTRATE, 2)])), [67]);
         assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 2), (DELETE, 3)])), [67]);
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn seven_days_after_the_collection_it_is_over() {
         assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, WEEK)])), [40]);
-        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, WEEK + 1)])), []);
+        assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, WEEK + 1)])), Vec::<i32>::new());
         assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 1), (DELETE, WEEK)])), [67]);
         assert_eq!(scores(&story(&[(COLLECT, 0), (EXFILTRATE, 1), (DELETE, WEEK + 1)])), [40]);
     }
@@ -202,7 +202,7 @@ mod tests {
     fn steps_of_one_instant_are_in_order_and_others_must_be() {
         let at_once = [(DELETE, 0), (EXFILTRATE, 0), (DISGUISE, 0), (COLLECT, 0)];
         assert_eq!(scores(&story(&at_once)), [90]);
-        assert_eq!(scores(&story(&[(EXFILTRATE, 0), (COLLECT, 1)])), []);
+        assert_eq!(scores(&story(&[(EXFILTRATE, 0), (COLLECT, 1)])), Vec::<i32>::new());
         assert_eq!(scores(&story(&[(DISGUISE, 0), (COLLECT, 1), (EXFILTRATE, 2)])), [40]);
         assert_eq!(scores(&story(&[(COLLECT, 1), (EXFILTRATE, 2), (DISGUISE, 3)])), [40]);
         assert_eq!(scores(&story(&[(COLLECT, 1), (DELETE, 2), (EXFILTRATE, 3)])), [40]);
@@ -227,11 +227,11 @@ mod tests {
             scores(&example.touched(COLLECT, at, collected).touched(EXFILTRATE, at, exfiltrated))
         };
         assert_eq!(named("https://x/y/Plan.DOCX", "E:\\old\\ plan.docx "), [40]);
-        assert_eq!(named("plan.docx", "plan.doc"), []);
-        assert_eq!(named("", ""), []);
-        assert_eq!(named("a/ ", "b/ "), []);
+        assert_eq!(named("plan.docx", "plan.doc"), Vec::<i32>::new());
+        assert_eq!(named("", ""), Vec::<i32>::new());
+        assert_eq!(named("a/ ", "b/ "), Vec::<i32>::new());
         // ASCII only: other letters are told apart by case.
-        assert_eq!(named("\u{c4}.txt", "\u{e4}.txt"), []);
+        assert_eq!(named("\u{c4}.txt", "\u{e4}.txt"), Vec::<i32>::new());
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
                 example.rules.settings.overrides.insert(Indicator::named(COLLECT), true);
             })
         };
-        assert_eq!(scores(&shared(story(&[(COLLECT, 0), (EXFILTRATE, 1)]))), []);
+        assert_eq!(scores(&shared(story(&[(COLLECT, 0), (EXFILTRATE, 1)]))), Vec::<i32>::new());
         assert_eq!(scores(&shared(story(&[("EpoFileArchived", 0), (COLLECT, 1)]))), [40]);
     }
 
@@ -266,6 +266,6 @@ mod tests {
         let (before, first) = (example.at(120), example.at(119));
         let with = |at| Example::new().touched(COLLECT, at, "a").touched(EXFILTRATE, first, "a");
         assert_eq!(found(&with(first)), [(119, 40)]);
-        assert_eq!(found(&with(before)), []);
+        assert_eq!(found(&with(before)), Vec::<(i32, i32)>::new());
     }
 }

@@ -1,1 +1,144 @@
 //! The embedded engine: fjall for the truth, memory for reads.
+//!
+//! `folder` and `log` are the disk, `record`, `codec` and `change` the bytes on it; `index` and `switch` are what
+//! readers see; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
+//! start. `docs/storage.md` says what is promised.
+
+mod change;
+mod codec;
+mod committer;
+mod error;
+mod folder;
+mod index;
+mod ledger;
+mod log;
+mod plan;
+mod record;
+mod replay;
+mod switch;
+mod texts;
+
+pub use error::OpenError;
+
+use crate::domain::facts::{Batch, Outcome};
+use crate::domain::ids::TenantId;
+use crate::domain::risk_alert::evaluate;
+use crate::domain::settings::Settings;
+use crate::domain::time::UtcDay;
+use crate::domain::user::Identity;
+use crate::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
+use async_trait::async_trait;
+use committer::{Command, Committer, Writer, ask};
+use folder::Folder;
+use index::{Index, Tenant};
+use log::Log;
+use plan::Evaluate;
+use replay::Rebuilt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use switch::{Epoch, Guard};
+
+/// A store in a folder of its own. Dropping it makes everything durable and lets the folder go.
+pub struct EmbeddedStore {
+    index: Arc<Index>,
+    token_key: [u8; 32],
+    committer: Committer,
+    /// Dropped last: the folder stays locked until all is written.
+    #[expect(dead_code, reason = "kept for its lock")]
+    folder: Folder,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a folder, or makes one in an empty or missing folder. Reads all records: see
+    /// `docs/storage.md` for how long that takes.
+    ///
+    /// # Errors
+    /// When the folder is no store of this format, is damaged, is in use, or cannot be read or written.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, evaluate)
+    }
+
+    fn open_with(path: &Path, evaluate: Evaluate) -> Result<Self, OpenError> {
+        let folder = Folder::open(path)?;
+        let mut rebuilt = Rebuilt::default();
+        let log = Log::open(&folder, &mut rebuilt)?;
+        let token_key = log.token_key()?;
+        let (ledgers, index) = rebuilt.finish();
+        let writer = Writer { log, ledgers, index: Arc::clone(&index), evaluate };
+        let committer = Committer::start(writer).map_err(OpenError::Io)?;
+        Ok(Self { index, token_key, committer, folder })
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError> {
+        let epoch = self.index.get(tenant).map_or_else(Epoch::unknown, |known| known.switch.epoch());
+        Ok(Hold::new(tenant, epoch.is_open(), epoch.number(), Box::new(Guard(epoch))))
+    }
+
+    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
+        match self.index.get(hold.tenant()) {
+            Some(tenant) => Ok(tenant.snapshot(people).await),
+            None => Ok(Snapshot { rules: Arc::default(), found: vec![Vec::new(); people.len()] }),
+        }
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        ask(&self.committer.commands(), |reply| Command::Commit(batch, reply)).await
+    }
+
+    async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError> {
+        Ok(self.index.get(tenant).map(|known| known.settings()).unwrap_or_default())
+    }
+
+    /// Runs in a task of its own: a caller that goes away leaves no change half done.
+    async fn change_settings(
+        &self,
+        tenant: TenantId,
+        expected: u64,
+        settings: Settings,
+    ) -> Result<ChangedSettings, StoreError> {
+        let known = match self.index.get(tenant) {
+            Some(known) => known,
+            None if expected == 0 => self.index.get_or_add(tenant),
+            None => return Err(StoreError::SettingsChanged),
+        };
+        let task = tokio::spawn(change(known, self.committer.commands(), expected, settings));
+        task.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the change was cut off".to_owned())))
+    }
+
+    async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
+        ask(&self.committer.commands(), |reply| Command::Expire(today.horizon_start(), reply)).await
+    }
+
+    async fn token_key(&self) -> Result<[u8; 32], StoreError> {
+        Ok(self.token_key)
+    }
+}
+
+/// Changes settings, one change of a tenant after the other. Off closes the switch before anything is written.
+async fn change(
+    tenant: Arc<Tenant>,
+    commands: SyncSender<Command>,
+    expected: u64,
+    settings: Settings,
+) -> Result<ChangedSettings, StoreError> {
+    let turn = tenant.turn.lock().await;
+    if tenant.settings().version != expected {
+        return Err(StoreError::SettingsChanged);
+    }
+    let is_on = settings.data_sharing;
+    if !is_on {
+        tenant.switch.close();
+    }
+    let epoch = tenant.switch.epoch();
+    let epoch = if is_on && !epoch.is_open() { epoch.number() + 1 } else { epoch.number() };
+    let settings = VersionedSettings { settings, version: expected + 1 };
+    let changed = settings.clone();
+    ask(&commands, |reply| Command::Settings { tenant: tenant.id, settings: changed, epoch, reply }).await?;
+    drop(turn);
+    let drained = if is_on { true } else { tenant.switch.drained().await };
+    Ok(ChangedSettings { settings, drained })
+}

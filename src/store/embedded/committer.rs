@@ -1,0 +1,250 @@
+//! The one thread that writes. What waits is committed together: one sync for all.
+
+use super::change::Change;
+use super::codec::{Encoder, Malformed};
+use super::index::Index;
+use super::ledger::Ledger;
+use super::log::{Log, Part, WriteFailed};
+use super::plan::{Evaluate, plan};
+use crate::domain::facts::{Batch, Outcome};
+use crate::domain::ids::TenantId;
+use crate::domain::time::UtcDay;
+use crate::store::{StoreError, VersionedSettings};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use tokio::sync::oneshot;
+
+/// The most commands that wait. One more is refused.
+pub const QUEUE_MAX: usize = 256;
+/// A group is closed when it has so many facts.
+const GROUP_FACTS_MAX: usize = 20_000;
+
+/// What is answered when the committer has stopped.
+const STOPPED: &str = "an earlier write failed or the store is closing";
+
+/// Where an answer goes.
+pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the committer is asked to do.
+pub enum Command {
+    /// Commit a batch.
+    Commit(Batch, Reply<Vec<Outcome>>),
+    /// Replace the settings, and move the sharing switch to where they say.
+    Settings {
+        /// Whose.
+        tenant: TenantId,
+        /// The settings and their new version.
+        settings: VersionedSettings,
+        /// How often the switch will have moved.
+        epoch: u64,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+    /// Forget activities of days before this one.
+    Expire(UtcDay, Reply<u64>),
+    /// Make everything durable and stop.
+    Stop,
+}
+
+/// Sends commands to the thread, and ends it when dropped.
+pub struct Committer {
+    commands: SyncSender<Command>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// The thread's state.
+pub struct Writer {
+    /// The log.
+    pub log: Log,
+    /// The books by tenant.
+    pub ledgers: HashMap<TenantId, Ledger>,
+    /// What readers see.
+    pub index: Arc<Index>,
+    /// The rule that raises risk alerts.
+    pub evaluate: Evaluate,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub fn start(writer: Writer) -> std::io::Result<Self> {
+        let (commands, queue) = sync_channel(QUEUE_MAX);
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || writer.run(&queue))?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+
+    /// Returns a sender of commands.
+    pub fn commands(&self) -> SyncSender<Command> {
+        self.commands.clone()
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        // Fails when the thread has ended already.
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Puts a command into the queue and waits for its answer.
+pub async fn ask<T>(
+    commands: &SyncSender<Command>,
+    command: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    match commands.try_send(command(reply)) {
+        Ok(()) => answer.await.unwrap_or_else(|_| Err(stopped())),
+        Err(TrySendError::Full(_)) => Err(StoreError::Unavailable("too many commits are waiting".to_owned())),
+        Err(TrySendError::Disconnected(_)) => Err(stopped()),
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable(STOPPED.to_owned())
+}
+
+/// Why the thread stops.
+enum Stop {
+    /// It was asked to.
+    Asked,
+    /// It may not acknowledge anything more.
+    Broken(StoreError),
+}
+
+impl From<WriteFailed> for Stop {
+    fn from(failed: WriteFailed) -> Self {
+        Self::Broken(StoreError::Unavailable(failed.0))
+    }
+}
+
+impl From<Malformed> for Stop {
+    fn from(_: Malformed) -> Self {
+        Self::Broken(StoreError::Unavailable("the store contradicts itself".to_owned()))
+    }
+}
+
+/// Batches that are written together.
+#[derive(Default)]
+struct Group {
+    parts: Vec<Part>,
+    tenants: BTreeSet<TenantId>,
+    replies: Vec<(Reply<Vec<Outcome>>, Vec<Outcome>)>,
+    facts: usize,
+}
+
+impl Writer {
+    /// Ends when it is asked to, or at the first error: dropping the queue tells everybody who waits.
+    fn run(mut self, queue: &Receiver<Command>) {
+        while let Ok(first) = queue.recv() {
+            match self.serve(first, queue) {
+                Ok(()) => {}
+                Err(Stop::Asked) => break,
+                Err(Stop::Broken(error)) => return tracing::error!(%error, "the store stops writing"),
+            }
+        }
+        if let Err(WriteFailed(cause)) = self.log.close() {
+            tracing::error!(cause, "the store was not closed cleanly");
+        }
+    }
+
+    /// Serves a command and all that wait behind it.
+    fn serve(&mut self, first: Command, queue: &Receiver<Command>) -> Result<(), Stop> {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Commit(batch, reply) => self.join(&mut group, batch, reply)?,
+                other => {
+                    self.write(std::mem::take(&mut group))?;
+                    self.serve_alone(other)?;
+                }
+            }
+            if group.facts >= GROUP_FACTS_MAX {
+                break;
+            }
+            next = queue.try_recv().ok();
+        }
+        self.write(group)
+    }
+
+    fn serve_alone(&mut self, command: Command) -> Result<(), Stop> {
+        match command {
+            Command::Commit(batch, reply) => {
+                let mut group = Group::default();
+                self.join(&mut group, batch, reply)?;
+                self.write(group)
+            }
+            Command::Settings { tenant, settings, epoch, reply } => {
+                self.decide(tenant, settings, epoch)?;
+                let _ = reply.send(Ok(()));
+                Ok(())
+            }
+            Command::Expire(first, reply) => {
+                let forgotten = self.expire_before(first)?;
+                let _ = reply.send(Ok(forgotten));
+                Ok(())
+            }
+            Command::Stop => Err(Stop::Asked),
+        }
+    }
+
+    fn join(&mut self, group: &mut Group, batch: Batch, reply: Reply<Vec<Outcome>>) -> Result<(), Stop> {
+        let (tenant, facts) = (batch.tenant, batch.facts.len());
+        let evaluate = self.evaluate;
+        let plan = plan(self.ledger(tenant), batch, evaluate)?;
+        group.parts.extend(plan.parts);
+        group.tenants.insert(tenant);
+        group.replies.push((reply, plan.outcomes));
+        group.facts += facts;
+        Ok(())
+    }
+
+    /// Makes a group durable, then shows it, then answers.
+    fn write(&mut self, group: Group) -> Result<(), Stop> {
+        self.log.write(&group.parts)?;
+        for tenant in group.tenants {
+            self.ledger(tenant).show();
+        }
+        for (reply, outcomes) in group.replies {
+            // Nobody waits any more when the caller has gone.
+            let _ = reply.send(Ok(outcomes));
+        }
+        Ok(())
+    }
+
+    /// Settings that turn sharing on are durable before the switch opens; whoever turned it off has closed it.
+    fn decide(&mut self, tenant: TenantId, settings: VersionedSettings, epoch: u64) -> Result<(), Stop> {
+        let is_open = settings.settings.data_sharing;
+        let change = Change::Settings { settings, epoch };
+        let mut out = Encoder::default();
+        out.uuid(tenant.uuid());
+        change.write(&mut out);
+        self.log.write(&[Part { day: None, activities: 0, payload: out.finish() }])?;
+        let ledger = self.ledger(tenant);
+        ledger.apply(change)?;
+        ledger.show();
+        if is_open {
+            ledger.tenant().switch.open();
+        }
+        Ok(())
+    }
+
+    fn expire_before(&mut self, first: UtcDay) -> Result<u64, Stop> {
+        self.log.drop_before(first)?;
+        let mut forgotten = 0;
+        for ledger in self.ledgers.values_mut() {
+            forgotten += ledger.expire_before(first);
+            ledger.show();
+        }
+        Ok(forgotten)
+    }
+
+    fn ledger(&mut self, tenant: TenantId) -> &mut Ledger {
+        let index = &self.index;
+        self.ledgers.entry(tenant).or_insert_with(|| Ledger::new(index.get_or_add(tenant)))
+    }
+}

@@ -1,0 +1,212 @@
+//! The files beside the log: VERSION says in which format all is written, LOCK keeps other processes out, HEAD says
+//! how far the log reached at least.
+
+use super::error::OpenError;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// What VERSION holds.
+const VERSION: &str = "riskshare embedded store 1\n";
+/// The most bytes of VERSION that are looked at.
+const VERSION_BYTES_MAX: u64 = 64;
+
+/// A store's folder, locked for as long as this lives.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    #[expect(dead_code, reason = "kept for its lock")]
+    lock: File,
+}
+
+impl Folder {
+    /// Opens a folder, making it when there is none, and locks it.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        fs::create_dir_all(path).map_err(OpenError::Io)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("LOCK"))
+            .map_err(OpenError::Io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked),
+            Err(TryLockError::Error(error)) => return Err(OpenError::Io(error)),
+        }
+        let folder = Self { path: path.to_owned(), lock };
+        folder.check_version()?;
+        Ok(folder)
+    }
+
+    /// Returns where the log is.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Opens HEAD. A store that never was open to the end has none, and gets one.
+    pub fn head(&self) -> Result<Head, OpenError> {
+        Head::open(&self.path.join("HEAD"))
+    }
+
+    /// Makes the folder's entries durable.
+    pub fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.path)
+    }
+
+    fn check_version(&self) -> Result<(), OpenError> {
+        let path = self.path.join("VERSION");
+        let found = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.write_version(&path),
+            Err(error) => return Err(OpenError::Io(error)),
+        };
+        let mut bytes = Vec::new();
+        found.take(VERSION_BYTES_MAX).read_to_end(&mut bytes).map_err(OpenError::Io)?;
+        if bytes == VERSION.as_bytes() {
+            Ok(())
+        } else {
+            Err(OpenError::UnknownVersion("VERSION names another one".to_owned()))
+        }
+    }
+
+    /// Writes VERSION into a folder that holds nothing else.
+    fn write_version(&self, path: &Path) -> Result<(), OpenError> {
+        for entry in fs::read_dir(&self.path).map_err(OpenError::Io)? {
+            let name = entry.map_err(OpenError::Io)?.file_name();
+            if name != "LOCK" && name != "VERSION.new" {
+                return Err(OpenError::UnknownVersion(
+                    "the folder is not empty and has no file VERSION".to_owned(),
+                ));
+            }
+        }
+        let new = self.path.join("VERSION.new");
+        let written = File::create(&new).and_then(|mut file| {
+            file.write_all(VERSION.as_bytes())?;
+            file.sync_all()
+        });
+        let placed = written.and_then(|()| fs::rename(&new, path)).and_then(|()| self.sync());
+        placed.map_err(OpenError::Io)
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Windows has no such call, and keeps its entries without it.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// The file that says which record was surely made durable: a lower bound that is kept outside the log, so that a
+/// log which lost its end is noticed. It is written after the log was synced and not synced itself but at the end,
+/// so it may lag behind after a power cut. Two slots are written in turn: one may be torn.
+#[derive(Debug)]
+pub struct Head {
+    file: File,
+    sequence: u64,
+    slot: u64,
+}
+
+/// Sequence number and checksum.
+const SLOT_BYTES: usize = 12;
+
+impl Head {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(OpenError::Io)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(OpenError::Io)?;
+        let slots = bytes.chunks(SLOT_BYTES).take(2).enumerate();
+        let best = slots.filter_map(|(at, slot)| Some((read_slot(slot)?, at as u64))).max();
+        match best {
+            Some((sequence, slot)) => Ok(Self { file, sequence, slot }),
+            None if bytes.is_empty() => {
+                let mut head = Self { file, sequence: 0, slot: 1 };
+                head.set(0).and_then(|()| head.sync()).map_err(OpenError::Io)?;
+                Ok(head)
+            }
+            None => Err(OpenError::damaged("HEAD cannot be read")),
+        }
+    }
+
+    /// Returns the number of a record that surely was durable.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Remembers that the log is durable up to this record.
+    pub fn set(&mut self, sequence: u64) -> io::Result<()> {
+        let mut bytes = [0; SLOT_BYTES];
+        bytes[..8].copy_from_slice(&sequence.to_le_bytes());
+        bytes[8..].copy_from_slice(&crc32fast::hash(&sequence.to_le_bytes()).to_le_bytes());
+        self.slot = 1 - self.slot;
+        self.file.seek(SeekFrom::Start(self.slot * SLOT_BYTES as u64))?;
+        self.file.write_all(&bytes)?;
+        self.sequence = sequence;
+        Ok(())
+    }
+
+    /// Makes it durable itself.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+fn read_slot(slot: &[u8]) -> Option<u64> {
+    let (sequence, sum) = slot.split_at_checked(8)?;
+    let is_whole = sum == crc32fast::hash(sequence).to_le_bytes();
+    if is_whole { sequence.try_into().ok().map(u64::from_le_bytes) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_opens_once_at_a_time() {
+        let at = tempfile::tempdir().unwrap();
+        let first = Folder::open(at.path()).unwrap();
+        assert!(matches!(Folder::open(at.path()), Err(OpenError::Locked)));
+        drop(first);
+        assert!(Folder::open(at.path()).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_version_and_a_folder_of_something_else_are_refused() {
+        let at = tempfile::tempdir().unwrap();
+        drop(Folder::open(at.path()).unwrap());
+        for other in ["", "riskshare embedded store 2\n", "riskshare embedded store 1\n1"] {
+            fs::write(at.path().join("VERSION"), other).unwrap();
+            assert!(matches!(Folder::open(at.path()), Err(OpenError::UnknownVersion(_))), "{other}");
+        }
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("thesis.txt"), "x").unwrap();
+        assert!(matches!(Folder::open(elsewhere.path()), Err(OpenError::UnknownVersion(_))));
+        assert!(!elsewhere.path().join("VERSION").exists());
+    }
+
+    #[test]
+    fn head_survives_a_torn_write_of_either_slot_but_not_of_both() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("HEAD");
+        let mut head = Head::open(&path).unwrap();
+        head.set(5).unwrap();
+        head.set(6).unwrap();
+        assert_eq!(Head::open(&path).unwrap().sequence(), 6);
+        let whole = fs::read(&path).unwrap();
+        for (torn, left) in [(0, 5), (SLOT_BYTES, 6)] {
+            let mut bytes = whole.clone();
+            bytes[torn] ^= 0xff;
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(Head::open(&path).unwrap().sequence(), left);
+        }
+        let mut bytes = whole;
+        bytes[0] ^= 0xff;
+        bytes[SLOT_BYTES] ^= 0xff;
+        fs::write(&path, &bytes).unwrap();
+        assert!(matches!(Head::open(&path), Err(OpenError::Damaged(_))));
+    }
+}

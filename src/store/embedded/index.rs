@@ -1,0 +1,165 @@
+//! What is known, in memory, as readers see it. Readers never wait for the disk and never hold a writer up.
+
+use super::switch::Switch;
+use crate::domain::facts::{SharedFacts, TenantRules};
+use crate::domain::ids::TenantId;
+use crate::domain::user::{Identity, IdentityKey, UserNo};
+use crate::store::{Snapshot, VersionedSettings};
+use dashmap::DashMap;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// How often a reader that met a writer tries again before it makes the writer wait.
+const TRIES: usize = 32;
+/// Tenants are many and mostly small: few shards each.
+const SHARDS: usize = 8;
+
+/// All tenants.
+#[derive(Default)]
+pub struct Index(DashMap<TenantId, Arc<Tenant>>);
+
+/// What is known of one tenant.
+pub struct Tenant {
+    /// The tenant.
+    pub id: TenantId,
+    /// The sharing switch.
+    pub switch: Switch,
+    /// Lets one change of settings happen after the other.
+    pub turn: tokio::sync::Mutex<()>,
+    /// Odd while a commit is being shown, and higher after it.
+    shown: AtomicU64,
+    showing: Mutex<()>,
+    decided: RwLock<Decided>,
+    keys: DashMap<IdentityKey, UserNo>,
+    users: DashMap<UserNo, SharedFacts>,
+}
+
+/// A tenant's rules and the version of the settings in them.
+#[derive(Clone, Default)]
+pub struct Decided {
+    /// The settings and policies.
+    pub rules: Arc<TenantRules>,
+    /// How often the settings were changed.
+    pub version: u64,
+}
+
+/// What a commit shows.
+#[derive(Default)]
+pub struct Shown {
+    /// New rules, if they changed.
+    pub decided: Option<Decided>,
+    /// Whom keys point at from now on.
+    pub keys: Vec<(IdentityKey, UserNo)>,
+    /// What is now known of users.
+    pub users: Vec<SharedFacts>,
+    /// Numbers that went into others.
+    pub gone: Vec<UserNo>,
+}
+
+impl Index {
+    /// Returns a tenant if anything was ever recorded for it.
+    pub fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+        self.0.get(&tenant).map(|tenant| Arc::clone(&tenant))
+    }
+
+    /// Returns a tenant, new if need be.
+    pub fn get_or_add(&self, tenant: TenantId) -> Arc<Tenant> {
+        Arc::clone(
+            &self.0.entry(tenant).or_insert_with(|| Arc::new(Tenant::new(tenant, Switch::at(0, false)))),
+        )
+    }
+
+    /// Puts a tenant in at start.
+    pub fn add(&self, tenant: Arc<Tenant>) {
+        self.0.insert(tenant.id, tenant);
+    }
+}
+
+impl Tenant {
+    /// Returns a tenant of which nothing is known but its switch.
+    pub fn new(id: TenantId, switch: Switch) -> Self {
+        Self {
+            id,
+            switch,
+            turn: tokio::sync::Mutex::default(),
+            shown: AtomicU64::new(0),
+            showing: Mutex::default(),
+            decided: RwLock::default(),
+            keys: DashMap::with_shard_amount(SHARDS),
+            users: DashMap::with_shard_amount(SHARDS),
+        }
+    }
+
+    /// Returns the rules.
+    pub fn decided(&self) -> Decided {
+        self.decided.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> VersionedSettings {
+        let decided = self.decided();
+        VersionedSettings { settings: decided.rules.settings.clone(), version: decided.version }
+    }
+
+    /// Returns whom a key points at.
+    pub fn user_of(&self, key: &IdentityKey) -> Option<UserNo> {
+        self.keys.get(key).map(|no| *no)
+    }
+
+    /// Returns what is known of a user.
+    pub fn facts(&self, user: UserNo) -> Option<SharedFacts> {
+        self.users.get(&user).map(|facts| Arc::clone(&facts))
+    }
+
+    /// Returns the users of whom `wanted` holds.
+    pub fn users_of(&self, wanted: impl Fn(&SharedFacts) -> bool) -> Vec<UserNo> {
+        self.users.iter().filter(|entry| wanted(entry.value())).map(|entry| *entry.key()).collect()
+    }
+
+    /// Shows a commit. Only one thread may call it.
+    pub fn show(&self, shown: Shown) {
+        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shown.fetch_add(1, Ordering::SeqCst);
+        for facts in shown.users {
+            self.users.insert(facts.user.no, facts);
+        }
+        for (key, user) in shown.keys {
+            self.keys.insert(key, user);
+        }
+        for user in shown.gone {
+            self.users.remove(&user);
+        }
+        if let Some(decided) = shown.decided {
+            *self.decided.write().unwrap_or_else(PoisonError::into_inner) = decided;
+        }
+        self.shown.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Reads people as of one instant between commits.
+    ///
+    /// It reads and looks whether a commit was shown meanwhile: every map access synchronises with the writer, so a
+    /// reader that saw anything of a commit also sees that the count has moved.
+    pub async fn snapshot(&self, people: &[Identity]) -> Snapshot {
+        for _ in 0..TRIES {
+            let before = self.shown.load(Ordering::SeqCst);
+            if before.is_multiple_of(2) {
+                let snapshot = self.look_up(people);
+                if self.shown.load(Ordering::SeqCst) == before {
+                    return snapshot;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_up(people)
+    }
+
+    fn look_up(&self, people: &[Identity]) -> Snapshot {
+        let found = people.iter().map(|person| {
+            let hits: BTreeSet<UserNo> = person.keys().filter_map(|key| self.user_of(key)).collect();
+            hits.into_iter().filter_map(|user| self.facts(user)).collect()
+        });
+        Snapshot { found: found.collect(), rules: self.decided().rules }
+    }
+}

@@ -1,0 +1,250 @@
+//! The committer's book of one tenant: what it needs to judge facts, and the drafts that the next commit shows.
+//!
+//! Replay and commit change it through the same two functions, [`Ledger::apply`] and [`Ledger::add_activities`].
+
+use super::change::Change;
+use super::codec::Malformed;
+use super::index::{Decided, Shown, Tenant};
+use super::texts::Texts;
+use crate::domain::activity::Activity;
+use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
+use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
+use crate::domain::time::{UtcDay, Window};
+use crate::domain::user::{Identity, IdentityKey, User, UserNo};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The book.
+pub struct Ledger {
+    tenant: Arc<Tenant>,
+    /// Who did which activity. The number may have gone into another since.
+    activities: HashMap<ActivityId, UserNo>,
+    alerts: HashMap<RiskAlertId, UserNo>,
+    members: HashMap<PolicyId, BTreeSet<UserNo>>,
+    /// Where numbers went that turned out to be somebody else.
+    absorbed: HashMap<UserNo, UserNo>,
+    next: u32,
+    decided: Decided,
+    /// Not shown yet.
+    users: HashMap<UserNo, UserFacts>,
+    keys: HashMap<IdentityKey, UserNo>,
+    gone: Vec<UserNo>,
+    rules: Option<TenantRules>,
+    texts: Texts,
+}
+
+impl Ledger {
+    /// Returns the book of a tenant of which nothing is known.
+    pub fn new(tenant: Arc<Tenant>) -> Self {
+        Self {
+            tenant,
+            activities: HashMap::new(),
+            alerts: HashMap::new(),
+            members: HashMap::new(),
+            absorbed: HashMap::new(),
+            next: 1,
+            decided: Decided::default(),
+            users: HashMap::new(),
+            keys: HashMap::new(),
+            gone: Vec::new(),
+            rules: None,
+            texts: Texts::default(),
+        }
+    }
+
+    /// Returns the tenant.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Shows everything from here on in that tenant, in which nothing has been shown yet.
+    pub fn move_to(&mut self, tenant: Arc<Tenant>) {
+        self.tenant = tenant;
+    }
+
+    /// Returns the number that the next new user gets.
+    pub fn next_user(&self) -> UserNo {
+        UserNo(self.next)
+    }
+
+    /// Returns the number under which a user is kept now.
+    pub fn resolve(&self, mut user: UserNo) -> UserNo {
+        while let Some(into) = self.absorbed.get(&user) {
+            user = *into;
+        }
+        user
+    }
+
+    /// Returns the users whom keys point at.
+    pub fn hits(&self, identity: &Identity) -> Vec<User> {
+        let of = |key| self.keys.get(key).copied().or_else(|| self.tenant.user_of(key));
+        let users: BTreeSet<UserNo> = identity.keys().filter_map(of).collect();
+        users.into_iter().filter_map(|user| self.look(user, |facts| facts.user.clone())).collect()
+    }
+
+    /// Looks at what is known of a user, drafts first.
+    pub fn look<T>(&self, user: UserNo, see: impl FnOnce(&UserFacts) -> T) -> Option<T> {
+        match self.users.get(&user) {
+            Some(draft) => Some(see(draft)),
+            None => self.tenant.facts(user).map(|facts| see(&facts)),
+        }
+    }
+
+    /// Looks at the rules.
+    pub fn rules(&self) -> &TenantRules {
+        self.rules.as_ref().unwrap_or(&self.decided.rules)
+    }
+
+    /// Returns who did the activity of that id, as kept now.
+    pub fn doer(&self, id: &ActivityId) -> Option<UserNo> {
+        self.activities.get(id).map(|user| self.resolve(*user))
+    }
+
+    /// Returns whose risk alert has that id.
+    pub fn alerted(&self, id: &RiskAlertId) -> Option<UserNo> {
+        self.alerts.get(id).map(|user| self.resolve(*user))
+    }
+
+    /// Returns the users who are or were members of a policy.
+    pub fn members(&self, policy: &PolicyId) -> impl Iterator<Item = UserNo> {
+        self.members.get(policy).into_iter().flatten().map(|user| self.resolve(*user))
+    }
+
+    /// Applies a change.
+    pub fn apply(&mut self, change: Change) -> Result<(), Malformed> {
+        match change {
+            Change::User(user) => self.know(user),
+            Change::Absorbed { from, into } => self.absorb(from, into),
+            Change::Policy(policy) => {
+                let policies = &mut self.rules_mut().policies;
+                policies.insert(policy.id.clone(), policy);
+                Ok(())
+            }
+            Change::Membership { user, policy, intervals } => {
+                self.members.entry(policy.clone()).or_default().insert(user);
+                let memberships = &mut self.draft(user)?.memberships;
+                if intervals.is_empty() {
+                    memberships.remove(&policy);
+                } else {
+                    memberships.insert(policy, intervals);
+                }
+                Ok(())
+            }
+            Change::Trigger { user, trigger } => {
+                self.draft(user)?.triggers.insert(trigger);
+                Ok(())
+            }
+            Change::Alert { user, alert } => {
+                self.alerts.insert(alert.id.clone(), user);
+                self.draft(user)?.alerts.insert(alert.id.clone(), alert);
+                Ok(())
+            }
+            Change::Settings { settings, epoch: _ } => {
+                self.rules_mut().settings = settings.settings;
+                self.decided.version = settings.version;
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds one activity.
+    pub fn add_activity(&mut self, user: UserNo, activity: Activity) -> Result<(), Malformed> {
+        let activity = self.texts.share(activity);
+        self.activities.insert(activity.id.clone(), user);
+        self.draft(user)?.activities.insert(activity);
+        Ok(())
+    }
+
+    /// Adds many activities of a user at once. The number may have gone into another since they were recorded.
+    pub fn add_activities(&mut self, user: UserNo, activities: Vec<Activity>) -> Result<(), Malformed> {
+        let user = self.resolve(user);
+        let shared: Vec<Activity> = activities.into_iter().map(|one| self.texts.share(one)).collect();
+        self.activities.extend(shared.iter().map(|activity| (activity.id.clone(), user)));
+        self.draft(user)?.activities.extend(shared);
+        Ok(())
+    }
+
+    /// Forgets activities of days before `first`, and returns how many.
+    pub fn expire_before(&mut self, first: UtcDay) -> u64 {
+        let is_old = |facts: &SharedFacts| facts.activities.first_day().is_some_and(|day| day < first);
+        let mut forgotten = 0;
+        for user in self.tenant.users_of(is_old) {
+            let Ok(facts) = self.draft(user) else { continue };
+            let before = Window { first: UtcDay::from_number(i32::MIN), last: first.plus(-1) };
+            let old: Vec<ActivityId> = facts
+                .activities
+                .days(before)
+                .flat_map(|(_, rows)| rows.iter().map(|a| a.id.clone()))
+                .collect();
+            forgotten += facts.activities.expire_before(first) as u64;
+            for id in old {
+                self.activities.remove(&id);
+            }
+        }
+        forgotten
+    }
+
+    /// Shows all drafts to readers.
+    pub fn show(&mut self) {
+        if let Some(rules) = self.rules.take() {
+            self.decided.rules = Arc::new(rules);
+        }
+        self.tenant.show(Shown {
+            decided: Some(self.decided.clone()),
+            keys: std::mem::take(&mut self.keys).into_iter().collect(),
+            users: std::mem::take(&mut self.users).into_values().map(Arc::new).collect(),
+            gone: std::mem::take(&mut self.gone),
+        });
+    }
+
+    fn know(&mut self, user: User) -> Result<(), Malformed> {
+        let no = user.no;
+        for key in user.identity.keys() {
+            self.keys.insert(key.clone(), no);
+        }
+        if no.0 >= self.next {
+            self.next = no.0.checked_add(1).ok_or(Malformed)?;
+            self.users.insert(no, UserFacts::of(user));
+        } else {
+            self.draft(no)?.user = user;
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, from: UserNo, into: UserNo) -> Result<(), Malformed> {
+        if from == into {
+            return Err(Malformed);
+        }
+        let other = self.take(from)?;
+        for key in other.user.identity.keys() {
+            self.keys.insert(key.clone(), into);
+        }
+        for policy in other.memberships.keys() {
+            self.members.entry(policy.clone()).or_default().insert(into);
+        }
+        self.draft(into)?.absorb(&other);
+        self.absorbed.insert(from, into);
+        self.gone.push(from);
+        Ok(())
+    }
+
+    /// Takes a user out.
+    fn take(&mut self, user: UserNo) -> Result<UserFacts, Malformed> {
+        self.draft(user)?;
+        self.users.remove(&user).ok_or(Malformed)
+    }
+
+    /// Returns the draft of a user; what is shown is copied into it first, and shares all days of activity.
+    fn draft(&mut self, user: UserNo) -> Result<&mut UserFacts, Malformed> {
+        if !self.users.contains_key(&user) {
+            let shown = if self.absorbed.contains_key(&user) { None } else { self.tenant.facts(user) };
+            let shown = shown.ok_or(Malformed)?;
+            self.users.insert(user, (*shown).clone());
+        }
+        self.users.get_mut(&user).ok_or(Malformed)
+    }
+
+    fn rules_mut(&mut self) -> &mut TenantRules {
+        self.rules.get_or_insert_with(|| (*self.decided.rules).clone())
+    }
+}

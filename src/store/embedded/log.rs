@@ -1,0 +1,318 @@
+//! The log on disk: one partition for each day of activity, one for all other facts, one for the log's own notes.
+//!
+//! Every record has the next sequence number, whatever its partition, so that a missing one is noticed: the records
+//! that are there and those of dropped days add up to the last number.
+
+use super::codec::{Decoder, Encoder};
+use super::error::OpenError;
+use super::folder::{Folder, Head};
+use super::record;
+use crate::domain::time::UtcDay;
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use std::collections::BTreeMap;
+use std::io;
+
+/// The partition of facts that are no activities.
+const FACTS: &str = "facts";
+/// The partition of the log's own notes.
+const NOTES: &str = "notes";
+/// The note that holds the key of page tokens.
+const TOKEN_KEY: &str = "token_key";
+/// Begins the notes about dropped days. The day's partition's name follows.
+const DROPPED: &str = "dropped/";
+/// Memory for blocks that were read: little, for the log is read at start only.
+const CACHE_BYTES: u64 = 8 << 20;
+/// Memory of one partition's latest records before they go to a table.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+/// The journal's size at which old partitions are written to tables. Bounds the time to open.
+const JOURNAL_BYTES_MAX: u64 = 256 << 20;
+
+/// The log.
+pub struct Log {
+    database: Database,
+    facts: Keyspace,
+    notes: Keyspace,
+    days: BTreeMap<UtcDay, Day>,
+    head: Head,
+    /// The number of the last record.
+    last: u64,
+}
+
+/// The partition of a day.
+#[derive(Clone)]
+struct Day {
+    partition: Keyspace,
+    records: u64,
+    activities: u64,
+}
+
+/// What goes into one record.
+#[derive(Debug)]
+pub struct Part {
+    /// Whose activities it holds, or nothing for other facts.
+    pub day: Option<UtcDay>,
+    /// How many activities it holds.
+    pub activities: u64,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+/// Takes records in at start.
+pub trait Replay {
+    /// Takes in the changes of a record.
+    fn facts(&mut self, payload: &[u8]) -> Result<(), OpenError>;
+    /// Takes in a day's records and returns how many activities they hold.
+    fn day(&mut self, day: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError>;
+}
+
+/// A record's payload, or why there is none.
+pub type Payload = Result<Vec<u8>, OpenError>;
+
+/// A write failed. What was to be written may be on disk or not.
+#[derive(Debug)]
+pub struct WriteFailed(pub String);
+
+impl From<fjall::Error> for WriteFailed {
+    fn from(error: fjall::Error) -> Self {
+        Self(match error {
+            fjall::Error::Io(error) => error.to_string(),
+            _ => "the log refuses to write".to_owned(),
+        })
+    }
+}
+
+impl From<io::Error> for WriteFailed {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Log {
+    /// Opens the log of a folder and replays it: first the facts, then the days, oldest first.
+    pub fn open(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
+        let head = folder.head()?;
+        let database = Database::builder(folder.log())
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .worker_threads(2)
+            .open()?;
+        folder.sync().map_err(OpenError::Io)?;
+        let facts = database.keyspace(FACTS, options)?;
+        let notes = database.keyspace(NOTES, options)?;
+        let mut log = Self { database, facts, notes, days: BTreeMap::new(), head, last: 0 };
+        log.read(replay)?;
+        Ok(log)
+    }
+
+    /// Returns the key of page tokens. It is made when the log is new.
+    pub fn token_key(&self) -> Result<[u8; 32], OpenError> {
+        if let Some(note) = self.notes.get(TOKEN_KEY)? {
+            return read_note(&note)?.try_into().map_err(|_| OpenError::damaged("the token key"));
+        }
+        if self.last > 0 {
+            return Err(OpenError::damaged("the token key is missing"));
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| OpenError::Io(io::Error::other(error)))?;
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        batch.insert(&self.notes, TOKEN_KEY, note(&key));
+        batch.commit()?;
+        Ok(key)
+    }
+
+    /// Makes records durable, all or none, in this order.
+    pub fn write(&mut self, parts: &[Part]) -> Result<(), WriteFailed> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        for part in parts {
+            self.last += 1;
+            let partition = match part.day {
+                None => self.facts.clone(),
+                Some(day) => self.count_in(day, part.activities)?,
+            };
+            batch.insert(&partition, record::key(self.last), record::seal(self.last, &part.payload));
+        }
+        batch.commit()?;
+        Ok(self.head.set(self.last)?)
+    }
+
+    /// Drops the partitions of days before `first`. A note about what goes is durable before anything goes: a crash
+    /// in between is put right at the next start.
+    pub fn drop_before(&mut self, first: UtcDay) -> Result<(), WriteFailed> {
+        self.note_dropped(first)?;
+        let kept = self.days.split_off(&first);
+        for (_, day) in std::mem::replace(&mut self.days, kept) {
+            self.database.delete_keyspace(day.partition)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable that is not yet.
+    pub fn close(&self) -> Result<(), WriteFailed> {
+        self.database.persist(PersistMode::SyncAll)?;
+        Ok(self.head.sync()?)
+    }
+
+    fn note_dropped(&self, first: UtcDay) -> Result<(), WriteFailed> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        for day in self.days.range(..first).map(|(_, day)| day) {
+            let mut out = Encoder::default();
+            for number in [day.records, day.activities, self.last] {
+                out.number(number);
+            }
+            let name = format!("{DROPPED}{}", &**day.partition.name());
+            batch.insert(&self.notes, name, note(&out.finish()));
+        }
+        Ok(batch.commit()?)
+    }
+
+    /// Counts a record into its day and returns the day's partition. The name of a new one holds the number of its
+    /// first record, so that no name ever comes again.
+    fn count_in(&mut self, day: UtcDay, activities: u64) -> Result<Keyspace, WriteFailed> {
+        if !self.days.contains_key(&day) {
+            let name = format!("day.{}.{}", day.number(), self.last);
+            let partition = self.database.keyspace(&name, options)?;
+            self.days.insert(day, Day { partition, records: 0, activities: 0 });
+        }
+        let Some(entry) = self.days.get_mut(&day) else {
+            return Err(WriteFailed("a day has no partition".to_owned()));
+        };
+        entry.records += 1;
+        entry.activities += activities;
+        Ok(entry.partition.clone())
+    }
+
+    fn read(&mut self, replay: &mut impl Replay) -> Result<(), OpenError> {
+        let dropped = self.forget_dropped()?;
+        self.find_days()?;
+        let mut seen = Sequences::default();
+        for payload in payloads(&self.facts, &mut seen) {
+            replay.facts(&payload?)?;
+        }
+        for (day, entry) in &mut self.days {
+            let before = seen.count;
+            entry.activities = replay.day(*day, &mut payloads(&entry.partition, &mut seen))?;
+            entry.records = seen.count - before;
+        }
+        self.last = seen.last.max(dropped.last);
+        let is_whole = seen.count + dropped.records == self.last && !seen.twice;
+        if !is_whole {
+            return Err(OpenError::damaged("records are missing, or are there twice"));
+        }
+        if self.last < self.head.sequence() || (self.head.sequence() == 0 && self.last > 0) {
+            return Err(OpenError::damaged(
+                "the log ends before its last acknowledged record, or HEAD is missing",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds up what was dropped, and drops what a crash left behind.
+    fn forget_dropped(&self) -> Result<Dropped, OpenError> {
+        let mut total = Dropped::default();
+        for guard in self.notes.prefix(DROPPED) {
+            let (key, value) = guard.into_inner()?;
+            let mut from = Decoder::new(read_note(&value)?);
+            let (records, _activities, last) = (from.number()?, from.number()?, from.number()?);
+            total.records += records;
+            total.last = total.last.max(last);
+            let name =
+                std::str::from_utf8(&key[DROPPED.len()..]).map_err(|_| OpenError::damaged("a note"))?;
+            if self.database.keyspace_exists(name) {
+                let left = self.database.keyspace(name, options)?;
+                self.database.delete_keyspace(left)?;
+            }
+        }
+        Ok(total)
+    }
+
+    fn find_days(&mut self) -> Result<(), OpenError> {
+        for name in self.database.list_keyspace_names() {
+            if matches!(&*name, FACTS | NOTES) {
+                continue;
+            }
+            let day = day_of(&name).ok_or_else(|| OpenError::damaged("an unknown partition"))?;
+            let partition = self.database.keyspace(&name, options)?;
+            if self.days.insert(day, Day { partition, records: 0, activities: 0 }).is_some() {
+                return Err(OpenError::damaged("a day has two partitions"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What dropped days held.
+#[derive(Default)]
+struct Dropped {
+    records: u64,
+    last: u64,
+}
+
+/// The numbers of the records that were read.
+#[derive(Default)]
+struct Sequences {
+    bits: Vec<u64>,
+    count: u64,
+    last: u64,
+    twice: bool,
+}
+
+/// The most records that a log can plausibly have; a higher number is damage, not 100 GB of bits.
+const RECORDS_MAX: u64 = 1 << 36;
+
+impl Sequences {
+    fn add(&mut self, sequence: u64) -> Result<(), OpenError> {
+        if sequence > RECORDS_MAX {
+            return Err(OpenError::damaged("a record's number"));
+        }
+        let word = usize::try_from(sequence / 64).map_err(|_| OpenError::damaged("a record's number"))?;
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        let bit = 1 << (sequence % 64);
+        self.twice |= self.bits[word] & bit != 0;
+        self.bits[word] |= bit;
+        self.count += 1;
+        self.last = self.last.max(sequence);
+        Ok(())
+    }
+}
+
+/// Reads a partition's records and notes their numbers.
+fn payloads(partition: &Keyspace, seen: &mut Sequences) -> impl Iterator<Item = Payload> {
+    partition.iter().map(|guard| {
+        let (key, value) = guard.into_inner()?;
+        let (sequence, payload) = record::unseal(&key, &value)?;
+        seen.add(sequence)?;
+        Ok(payload.to_vec())
+    })
+}
+
+fn day_of(name: &str) -> Option<UtcDay> {
+    let (day, first) = name.strip_prefix("day.")?.split_once('.')?;
+    first.parse::<u64>().ok()?;
+    day.parse().ok().map(UtcDay::from_number)
+}
+
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+}
+
+/// Returns a note with its checksum.
+fn note(content: &[u8]) -> Vec<u8> {
+    [content, &crc32fast::hash(content).to_le_bytes()].concat()
+}
+
+fn read_note(bytes: &[u8]) -> Result<&[u8], OpenError> {
+    let (content, sum) = bytes.split_last_chunk::<4>().ok_or_else(|| OpenError::damaged("a note"))?;
+    if *sum == crc32fast::hash(content).to_le_bytes() {
+        Ok(content)
+    } else {
+        Err(OpenError::damaged("a note's checksum does not match"))
+    }
+}

@@ -1,0 +1,79 @@
+//! Rebuilds the books from the log at start.
+
+use super::change::{Change, read_activity};
+use super::codec::Decoder;
+use super::error::OpenError;
+use super::index::{Index, Tenant};
+use super::ledger::Ledger;
+use super::log::{Payload, Replay};
+use super::switch::Switch;
+use crate::domain::activity::Activity;
+use crate::domain::ids::TenantId;
+use crate::domain::time::UtcDay;
+use crate::domain::user::UserNo;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The books so far.
+#[derive(Default)]
+pub struct Rebuilt {
+    ledgers: HashMap<TenantId, Ledger>,
+    /// How often each switch has moved, and whether it is open.
+    switches: HashMap<TenantId, (u64, bool)>,
+}
+
+impl Rebuilt {
+    /// Returns the books and what readers see.
+    pub fn finish(self) -> (HashMap<TenantId, Ledger>, Arc<Index>) {
+        let index = Arc::new(Index::default());
+        let Self { mut ledgers, switches } = self;
+        for (id, ledger) in &mut ledgers {
+            let (moved, open) = switches.get(id).copied().unwrap_or((0, false));
+            let tenant = Arc::new(Tenant::new(*id, Switch::at(moved, open)));
+            ledger.move_to(Arc::clone(&tenant));
+            ledger.show();
+            index.add(tenant);
+        }
+        (ledgers, index)
+    }
+
+    fn ledger(&mut self, tenant: TenantId) -> &mut Ledger {
+        let new = || Ledger::new(Arc::new(Tenant::new(tenant, Switch::at(0, false))));
+        self.ledgers.entry(tenant).or_insert_with(new)
+    }
+}
+
+impl Replay for Rebuilt {
+    fn facts(&mut self, payload: &[u8]) -> Result<(), OpenError> {
+        let mut from = Decoder::new(payload);
+        let tenant = TenantId::new(from.uuid()?);
+        while !from.is_empty() {
+            let change = Change::read(&mut from)?;
+            if let Change::Settings { settings, epoch } = &change {
+                self.switches.insert(tenant, (*epoch, settings.settings.data_sharing));
+            }
+            self.ledger(tenant).apply(change)?;
+        }
+        Ok(())
+    }
+
+    /// Collects a whole day first, so that each user's day is sorted once.
+    fn day(&mut self, day: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError> {
+        let mut done: HashMap<(TenantId, UserNo), Vec<Activity>> = HashMap::new();
+        let mut count = 0;
+        for payload in payloads {
+            let payload = payload?;
+            let mut from = Decoder::new(&payload);
+            let tenant = TenantId::new(from.uuid()?);
+            while !from.is_empty() {
+                let (user, activity) = read_activity(&mut from, day)?;
+                done.entry((tenant, user)).or_default().push(activity);
+                count += 1;
+            }
+        }
+        for ((tenant, user), activities) in done {
+            self.ledger(tenant).add_activities(user, activities)?;
+        }
+        Ok(count)
+    }
+}
