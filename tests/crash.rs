@@ -5,8 +5,9 @@
 mod child;
 
 use child::Server;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use prost_types::{FieldMask, Timestamp};
+use riskshare::clock::{Clock, SystemClock};
 use riskshare::pb;
 use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient;
 use riskshare::pb::ingest_service_client::IngestServiceClient;
@@ -50,7 +51,9 @@ async fn nothing_acknowledged_is_missing_or_doubled_after_kills_at_random_moment
     }
     let acknowledged: usize = stories.values().map(|story| story.acknowledged.len()).sum();
     let unanswered = stories.values().filter(|story| story.sent > story.acknowledged.len()).count();
-    println!("{kills} kills, {acknowledged} batches of {BATCH} acknowledged, {unanswered} cut off unanswered");
+    println!(
+        "{kills} kills, {acknowledged} batches of {BATCH} acknowledged, {unanswered} cut off unanswered"
+    );
     assert!(acknowledged >= kills, "the writers hardly wrote");
     assert!(unanswered >= kills, "the kills hit no writer at work");
 }
@@ -75,7 +78,8 @@ async fn configure(channel: &Channel) {
 async fn write_until_killed(mut server: Server, round: usize) -> BTreeMap<String, Story> {
     let (acks, mut acknowledged) = mpsc::unbounded_channel();
     let channel = server.connect().await;
-    let writer = |number| write(channel.clone(), format!("round{round}-writer{number}@contoso.com"), acks.clone());
+    let writer =
+        |number| write(channel.clone(), format!("round{round}-writer{number}@contoso.com"), acks.clone());
     let writers: Vec<_> = (0..WRITERS).map(|number| tokio::spawn(writer(number))).collect();
     drop(acks);
     for _ in 0..=random() % 20 {
@@ -113,7 +117,7 @@ async fn write(channel: Channel, user: String, acks: mpsc::UnboundedSender<()>) 
 }
 
 fn activity(user: &str, batch: usize, n: usize) -> pb::ActivityRecord {
-    let at = Utc::now() - TimeDelta::days(i64::try_from(n).unwrap());
+    let at = SystemClock.now() - TimeDelta::days(i64::try_from(n).unwrap());
     pb::ActivityRecord {
         activity_id: format!("{user}/{batch}/{n}"),
         user: Some(pb::UserIdentity { upn: user.to_owned(), ..Default::default() }),

@@ -244,8 +244,13 @@ mod tests {
     fn joined(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
         let joined = join_mentions(mentions);
         for order in orders(mentions.len()) {
-            let mentions: Vec<_> = order.into_iter().map(|index| mentions[index].clone()).collect();
-            assert_eq!(join_mentions(&mentions), joined);
+            let mentions: Vec<_> = order.iter().map(|index| mentions[*index].clone()).collect();
+            let mut people = join_mentions(&mentions);
+            for person in &mut people {
+                person.mentions = person.mentions.iter().map(|mention| order[*mention]).collect();
+                person.mentions.sort_unstable();
+            }
+            assert_eq!(people, joined);
         }
         joined
     }
