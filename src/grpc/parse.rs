@@ -278,7 +278,7 @@ pub fn not_understood(path: Arguments<'_>, error: IntakeError) -> Invalid {
             reason: ErrorReason::InvalidField,
             violations: faults
                 .into_iter()
-                .map(|fault| Violation::new(format!("{path}.{}", fault.field), fault.reason))
+                .map(|fault| Violation::new(joined(&path, &fault.field), fault.reason))
                 .collect(),
         },
         IntakeError::NotJson => Invalid::one(ErrorReason::InvalidField, path, "is not JSON"),
@@ -286,6 +286,11 @@ pub fn not_understood(path: Arguments<'_>, error: IntakeError) -> Invalid {
             Invalid::one(ErrorReason::UnknownFormat, path, error.to_string())
         }
     }
+}
+
+/// Joins the path of a record and that of a field in it, which is empty when the whole record is at fault.
+fn joined(path: &str, field: &str) -> String {
+    if field.is_empty() { path.to_owned() } else { format!("{path}.{field}") }
 }
 
 /// Reads the alerts of a page: each one, or why it cannot be read.
