@@ -87,10 +87,9 @@ pub fn with(base: &Value, changes: &Value) -> String {
     let mut record = base.clone();
     if let (Some(record), Some(changes)) = (record.as_object_mut(), changes.as_object()) {
         for (key, value) in changes {
-            if value.is_null() {
-                drop(record.remove(key))
-            } else {
-                drop(record.insert(key.clone(), value.clone()))
+            match value {
+                Value::Null => drop(record.remove(key)),
+                value => drop(record.insert(key.clone(), value.clone())),
             }
         }
     }
