@@ -1,7 +1,7 @@
 //! Outside JSON to domain values, or which field is wrong. Tolerant of fields it does not know, strict about what
 //! the others mean. Decides nothing.
 //!
-//! One file a format: [`graph_alert`] for Microsoft Graph, `management_record` and its neighbours for the Office
+//! One file a format: `graph_alert` for Microsoft Graph, `management_record` and its neighbours for the Office
 //! 365 Management Activity API, `ocsf` for OCSF. `docs/formats.md` says what each field means. A record is read
 //! into a small tree and not by derived structs, so that a refusal names the field at fault, keys may come in any
 //! letter case, and a key that stands twice is noticed.

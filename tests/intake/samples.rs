@@ -68,9 +68,10 @@ fn folder() -> PathBuf {
 
 #[test]
 fn every_sample_is_in_the_table_and_nothing_else_is() {
-    let names =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let files: BTreeSet<_> = names.filter(|name| !name.ends_with(".txt")).collect();
+    let paths = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let samples = paths.filter(|path| path.extension().is_none_or(|extension| extension != "txt"));
+    let files: BTreeSet<_> =
+        samples.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     let listed: BTreeSet<_> = TABLE.iter().map(|row| row.0.to_owned()).collect();
     assert_eq!(files, listed);
 }
