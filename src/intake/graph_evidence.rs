@@ -1,6 +1,6 @@
 //! Who is named by the evidence of a Microsoft Graph alert (`domain.md` 3.1, "Where users are named").
 
-use crate::domain::user::{Identity, IdentityKey, is_service_name};
+use crate::domain::user::{Identity, IdentityKey, KeyError, is_service_name};
 use crate::intake::error::{Faults, FieldError};
 use crate::intake::field::Field;
 use crate::intake::who::{self, Who};
@@ -84,7 +84,42 @@ fn someone(field: Field<'_>, who: Who) -> Result<Who, FieldError> {
 }
 
 fn account(field: Field<'_>) -> Result<Who, FieldError> {
-    let (name, domain) = (field.get("accountName"), field.get("domainName"));
+    let keys = account_keys(field)?;
+    keys.who(field.get("displayName"))
+}
+
+fn mailbox(item: Field<'_>) -> Result<Who, FieldError> {
+    let account = item.get("userAccount");
+    let mut keys = account_keys(account)?;
+    if let Some(key) = key(item.get("upn"), IdentityKey::address)? {
+        keys.identity.absorb(&Identity::default().with_upn(key));
+    }
+    if let Some(key) = key(item.get("primaryAddress"), IdentityKey::address)? {
+        keys.identity = keys.identity.with(key);
+    }
+    let name = item.get("displayName");
+    keys.who(if name.is_absent() { account.get("displayName") } else { name })
+}
+
+struct Keys {
+    identity: Identity,
+    /// A service's bare account name, with nothing that would tell it from a person of that name.
+    service: bool,
+}
+
+impl Keys {
+    fn who(self, display_name: Field<'_>) -> Result<Who, FieldError> {
+        if self.service || self.identity.is_service() {
+            Ok(Who::Service)
+        } else if self.identity.is_empty() {
+            Ok(Who::Nobody)
+        } else {
+            who::named(self.identity, display_name).map(Who::Person)
+        }
+    }
+}
+
+fn account_keys(field: Field<'_>) -> Result<Keys, FieldError> {
     let mut identity = Identity::default();
     if let Some(key) = object_id(field.get("azureAdUserId"))? {
         identity = identity.with(key);
@@ -92,54 +127,21 @@ fn account(field: Field<'_>) -> Result<Who, FieldError> {
     if let Some(key) = key(field.get("userPrincipalName"), IdentityKey::address)? {
         identity = identity.with_upn(key);
     }
-    let is_known = !identity.is_empty();
-    if let Some(key) = key(field.get("userSid"), IdentityKey::sid)? {
-        identity = identity.with(key);
-    }
-    let account = match (domain.text()?, name.text()?) {
+    let name = field.get("accountName");
+    let account = match (field.get("domainName").text()?, name.text()?) {
         (Some(domain), Some(name)) => format!("{domain}\\{name}"),
         (None, Some(name)) => name.to_owned(),
         (_, None) => String::new(),
     };
+    let service = identity.is_empty() && is_service_name(&account);
+    if let Some(key) = key(field.get("userSid"), IdentityKey::sid)? {
+        identity = identity.with(key);
+    }
     if account.contains('\\') {
         let key = IdentityKey::account(&account).map_err(|error| who::key_fault(name, error))?;
         identity = identity.with(key);
     }
-    if identity.is_service() || (!is_known && is_service_name(&account)) {
-        return Ok(Who::Service);
-    }
-    if identity.is_empty() {
-        return Ok(Who::Nobody);
-    }
-    who::named(identity, field.get("displayName")).map(Who::Person)
-}
-
-fn mailbox(item: Field<'_>) -> Result<Who, FieldError> {
-    let Who::Person(mut identity) = or_nobody(account(item.get("userAccount"))?) else {
-        return Ok(Who::Service);
-    };
-    if let Some(key) = key(item.get("upn"), IdentityKey::address)? {
-        identity.absorb(&Identity::default().with_upn(key));
-    }
-    if let Some(key) = key(item.get("primaryAddress"), IdentityKey::address)? {
-        identity = identity.with(key);
-    }
-    if identity.is_service() {
-        return Ok(Who::Service);
-    }
-    if identity.is_empty() {
-        return Ok(Who::Nobody);
-    }
-    let named = who::named(identity.clone(), item.get("displayName"))?;
-    let identity = if named.display_name.is_some() { named } else { identity };
-    Ok(Who::Person(identity))
-}
-
-fn or_nobody(who: Who) -> Who {
-    match who {
-        Who::Nobody => Who::Person(Identity::default()),
-        who => who,
-    }
+    Ok(Keys { identity, service })
 }
 
 fn sender(field: Field<'_>) -> Result<Who, FieldError> {
@@ -159,7 +161,7 @@ fn object_id(field: Field<'_>) -> Result<Option<IdentityKey>, FieldError> {
 
 fn key(
     field: Field<'_>,
-    read: impl FnOnce(&str) -> Result<IdentityKey, crate::domain::user::KeyError>,
+    read: impl FnOnce(&str) -> Result<IdentityKey, KeyError>,
 ) -> Result<Option<IdentityKey>, FieldError> {
     let Some(text) = field.text()? else { return Ok(None) };
     read(text).map(Some).map_err(|error| who::key_fault(field, error))

@@ -15,7 +15,9 @@ impl Home {
         for key in ["UserId", "MailboxOwnerUPN"] {
             domains.extend(record.get(key).text()?.and_then(domain));
         }
-        domains.extend(record.get("OrganizationName").text()?.map(str::to_ascii_lowercase));
+        // Usually the initial domain; a display name would make everybody an outsider.
+        let organization = record.get("OrganizationName").text()?.filter(|name| name.contains('.'));
+        domains.extend(organization.map(str::to_ascii_lowercase));
         Ok(Self(domains))
     }
 
@@ -68,7 +70,7 @@ mod tests {
 
     #[test]
     fn without_a_known_domain_nobody_is_outside() {
-        let json = Json::parse(r#"{"UserId":"S-1-5-21-1"}"#).unwrap();
+        let json = Json::parse(r#"{"UserId":"S-1-5-21-1","OrganizationName":"Contoso"}"#).unwrap();
         assert!(!Home::of(Field::root(&json)).unwrap().is_outside("kim@fabrikam.com"));
     }
 
