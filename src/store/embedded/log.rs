@@ -12,6 +12,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The partition of facts that are no activities.
 const FACTS: &str = "facts";
@@ -90,7 +91,15 @@ impl From<io::Error> for WriteFailed {
 
 impl Log {
     /// Opens the log of a folder and replays it: first the facts, then the days, oldest first.
+    ///
+    /// fjall 3.1 meets some damage with a failed assertion. That is damage too, not a reason to abort: nothing that
+    /// it was building is used afterwards.
     pub fn open(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::recover(folder, replay)));
+        opened.unwrap_or_else(|_| Err(OpenError::damaged("the log cannot be recovered")))
+    }
+
+    fn recover(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
         let head = folder.head()?;
         let database = Database::builder(folder.log())
             .cache_size(CACHE_BYTES)
