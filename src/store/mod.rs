@@ -4,6 +4,8 @@
 //! risk alerts are `domain::risk_alert::evaluate`, and every engine calls both inside its commit. A
 //! driver's types and errors end in that engine's folder.
 
+#[cfg(test)]
+pub mod conformance;
 pub mod embedded;
 
 use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};

@@ -12,6 +12,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The partition of facts that are no activities.
 const FACTS: &str = "facts";
@@ -90,7 +91,15 @@ impl From<io::Error> for WriteFailed {
 
 impl Log {
     /// Opens the log of a folder and replays it: first the facts, then the days, oldest first.
+    ///
+    /// fjall 3.1 meets some damage with a failed assertion. That is damage too, not a reason to abort: nothing that
+    /// it was building is used afterwards.
     pub fn open(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::recover(folder, replay)));
+        opened.unwrap_or_else(|_| Err(OpenError::damaged("the log cannot be recovered")))
+    }
+
+    fn recover(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
         let head = folder.head()?;
         let database = Database::builder(folder.log())
             .cache_size(CACHE_BYTES)
@@ -314,5 +323,107 @@ fn read_note(bytes: &[u8]) -> Result<&[u8], OpenError> {
         Ok(content)
     } else {
         Err(OpenError::damaged("a note's checksum does not match"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts what is replayed. A payload holds one byte for each of its activities.
+    #[derive(Default)]
+    struct Counted {
+        facts: u64,
+        activities: u64,
+    }
+
+    impl Replay for Counted {
+        fn facts(&mut self, _: &[u8]) -> Result<(), OpenError> {
+            self.facts += 1;
+            Ok(())
+        }
+
+        fn day(&mut self, _: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError> {
+            let mut count = 0;
+            for payload in payloads {
+                count += payload?.len() as u64;
+            }
+            self.activities += count;
+            Ok(count)
+        }
+    }
+
+    fn open(path: &std::path::Path) -> (Log, Counted, Folder) {
+        let (folder, mut counted) = (Folder::open(path).unwrap(), Counted::default());
+        (Log::open(&folder, &mut counted).unwrap(), counted, folder)
+    }
+
+    fn part(day: Option<i32>, activities: u64) -> Part {
+        let payload = vec![7; usize::try_from(activities).unwrap()];
+        Part { day: day.map(UtcDay::from_number), activities, payload }
+    }
+
+    #[test]
+    fn a_crash_between_the_note_and_the_drop_is_put_right_at_the_next_start() {
+        let at = tempfile::tempdir().unwrap();
+        let (mut log, _, folder) = open(at.path());
+        log.token_key().unwrap();
+        log.write(&[part(None, 0), part(Some(-1), 2), part(Some(3), 5)]).unwrap();
+        log.note_dropped(UtcDay::from_number(3)).unwrap();
+        drop((log, folder));
+
+        let (mut log, counted, folder) = open(at.path());
+        assert_eq!((counted.facts, counted.activities), (1, 5));
+        // The day begins anew, under another name.
+        log.write(&[part(Some(-1), 1)]).unwrap();
+        drop((log, folder));
+        let (mut log, counted, folder) = open(at.path());
+        assert_eq!(counted.activities, 6);
+        log.drop_before(UtcDay::from_number(9)).unwrap();
+        drop((log, folder));
+        let (log, counted, _folder) = open(at.path());
+        assert_eq!((counted.facts, counted.activities, log.last), (1, 0, 4));
+    }
+
+    #[test]
+    fn a_partition_that_a_crash_left_empty_is_used() {
+        let at = tempfile::tempdir().unwrap();
+        let (mut log, _, folder) = open(at.path());
+        log.token_key().unwrap();
+        log.count_in(UtcDay::from_number(3), 1).unwrap();
+        drop((log, folder));
+        let (mut log, _, folder) = open(at.path());
+        log.write(&[part(Some(3), 1)]).unwrap();
+        drop((log, folder));
+        assert_eq!(open(at.path()).1.activities, 1);
+    }
+
+    #[test]
+    fn records_are_read_back_from_tables_and_a_flipped_byte_there_is_damage() {
+        let at = tempfile::tempdir().unwrap();
+        let (mut log, _, folder) = open(at.path());
+        log.token_key().unwrap();
+        log.write(&[part(Some(3), 500)]).unwrap();
+        let day = log.days[&UtcDay::from_number(3)].partition.clone();
+        day.rotate_memtable_and_wait().unwrap();
+        let tables = day.path().join("tables");
+        drop((log, folder, day));
+        assert_eq!(open(at.path()).1.activities, 500);
+
+        let table = std::fs::read_dir(tables).unwrap().next().unwrap().unwrap().path();
+        let whole = std::fs::read(&table).unwrap();
+        let mut damaged = 0;
+        for byte in (0..whole.len()).step_by(17) {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 0x15;
+            std::fs::write(&table, flipped).unwrap();
+            let (folder, mut counted) = (Folder::open(at.path()).unwrap(), Counted::default());
+            match Log::open(&folder, &mut counted) {
+                Ok(_) => assert_eq!(counted.activities, 500, "flipped at {byte}"),
+                Err(OpenError::Damaged(_) | OpenError::UnknownVersion(_)) => damaged += 1,
+                Err(error) => panic!("flipped at {byte}: {error}"),
+            }
+        }
+        assert!(damaged > 0);
     }
 }

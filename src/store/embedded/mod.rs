@@ -18,6 +18,9 @@ mod replay;
 mod switch;
 mod texts;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::OpenError;
 
 use crate::domain::facts::{Batch, Outcome};
