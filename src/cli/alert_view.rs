@@ -95,7 +95,8 @@ fn summary(summary: &pb::ActivitySummary) -> Vec<String> {
         visible(&window.end_day)
     );
     if summary.unusual_total > 0 {
-        total += &format!(", {} on unusual days", summary.unusual_total);
+        let unusual = format!(", {} on unusual days", summary.unusual_total);
+        total.push_str(&unusual);
     }
     let by_indicator =
         summary.by_indicator.iter().map(|total| format!("{} {}", visible(&total.indicator), total.count));
@@ -114,7 +115,8 @@ fn activity(activity: &pb::Activity) -> String {
         path_cell(&activity.object_name, OBJECT),
     );
     if !activity.destination.is_empty() {
-        line += &format!(" -> {}", cell(&activity.destination, DESTINATION));
+        let destination = format!(" -> {}", cell(&activity.destination, DESTINATION));
+        line.push_str(&destination);
     }
     line
 }
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_actor_is_shown_with_reasons_summary_timeline_and_latest_activities() {
-        let noon = |day| Some(Timestamp { seconds: (20_780 + day) * 86_400 + 43_200, nanos: 0 });
+        let noon = |day: i64| Some(Timestamp { seconds: (20_780 + day) * 86_400 + 43_200, nanos: 0 });
         let window = pb::ActivityWindow {
             start_day: "2026-07-28".to_owned(),
             end_day: "2026-11-24".to_owned(),

@@ -67,11 +67,17 @@ impl Report {
         self.files += 1;
         let bytes = match file.read(intake::FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
-            Err(failure) => return Ok(self.leave_out(&failure.to_string())),
+            Err(failure) => {
+                self.leave_out(&failure.to_string());
+                return Ok(());
+            }
         };
         let records = match intake::records(&bytes) {
             Ok(records) => records,
-            Err(error) => return Ok(self.leave_out(&format!("riskshare: {file}: {error}"))),
+            Err(error) => {
+                self.leave_out(&format!("riskshare: {file}: {error}"));
+                return Ok(());
+            }
         };
         let bar = progress_bar(file, records.len());
         let mut readable: Vec<Numbered<'_>> = Vec::with_capacity(records.len());
@@ -143,11 +149,12 @@ impl Report {
         ];
         let mut text = String::new();
         for (label, count, meaning) in lines {
-            text += format!("{label:<15} {count:>9}  {meaning}").trim_end();
+            text.push_str(format!("{label:<15} {count:>9}  {meaning}").trim_end());
             text.push('\n');
         }
         if self.unreadable > 0 {
-            text += &format!("{} of {} files could not be read\n", self.unreadable, self.files);
+            let unreadable = format!("{} of {} files could not be read\n", self.unreadable, self.files);
+            text.push_str(&unreadable);
         }
         text
     }

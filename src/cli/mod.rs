@@ -3,7 +3,7 @@
 
 mod alert_view;
 mod connection;
-pub mod demo;
+mod demo;
 mod enrich;
 mod failure;
 mod feed;
