@@ -374,7 +374,8 @@ fn the_server_stops_when_told_to_and_logs_json_where_nobody_looks() {
         let mut log = String::new();
         child.stderr.unwrap().read_to_string(&mut log).unwrap();
         let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.last().unwrap()["fields"]["message"], "stopping", "{log}");
+        let messages: Vec<_> = lines.iter().map(|line| &line["fields"]["message"]).collect();
+        assert_eq!(messages, ["serving", "stopping"], "{log}");
     }
 }
 
@@ -481,7 +482,7 @@ fn the_lines_of_the_demo_work_as_pasted() {
         .filter(|line| line.starts_with(env!("CARGO_BIN_EXE_riskshare")))
         .map(|line| (shell(line), line))
         .inspect(|(said, line)| assert_eq!(said.code, Some(0), "{line}: {said:?}"))
-        .flat_map(|(said, _)| {
+        .filter_map(|(said, _)| {
             lines_with(&said.out, "Insider risk severity").join("").split(": ").nth(1).map(str::to_owned)
         })
         .collect();

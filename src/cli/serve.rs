@@ -39,7 +39,7 @@ pub struct Serve {
     /// Log as text or as json; auto is text on a terminal, else json [default: auto].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Log what passes this filter, such as warn,riskshare=debug [default: info].
+    /// Log what passes this filter, such as debug [default: warn,riskshare=info].
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
     /// Refuse larger requests than so many bytes, but for ingest [default: 4194304].
