@@ -411,6 +411,8 @@ fn a_setting_that_does_not_exist_stops_the_server_before_it_starts() {
     let said = said(output);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("unknown key `limits.max_mesage_bytes`"), "{said:?}");
+    let wrong = call(&["serve", "--drain-seconds", "soon"]);
+    assert_eq!(wrong.err.matches("drain_seconds").count(), 1, "{wrong:?}");
     let file = folder.path().join("riskshare.toml");
     std::fs::write(&file, "drain_seconds = 601\n").unwrap();
     let said = call(&["serve", "--config", file.to_str().unwrap()]);

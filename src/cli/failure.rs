@@ -66,7 +66,7 @@ impl fmt::Display for Failure {
             Self::Unavailable { server, status } => {
                 write!(f, "riskshare: cannot reach {server}: {}", root_cause(status))
             }
-            Self::Local(error) => write!(f, "riskshare: {error:#}"),
+            Self::Local(error) => write!(f, "riskshare: {}", sentence(error)),
         }
     }
 }
@@ -81,6 +81,13 @@ fn refusal(status: &Status) -> String {
         lines.push(format!("  field   {}: {}", violation.field, violation.description));
     }
     lines.join("\n")
+}
+
+/// Returns an error and its causes, but not twice what says it twice: some libraries put the cause in the message.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Returns a code's canonical name, such as `INVALID_ARGUMENT`.
@@ -120,6 +127,13 @@ mod tests {
             "riskshare: INVALID_ARGUMENT: tenant_id: must be a UUID\n  reason  INVALID_FIELD\n  \
              field   tenant_id: must be a UUID"
         );
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let io = std::io::Error::other("no room");
+        let error = anyhow::Error::new(io).context("cannot write: no room").context("stopped");
+        assert_eq!(Failure::Local(error).to_string(), "riskshare: stopped: cannot write: no room");
     }
 
     #[test]

@@ -97,9 +97,9 @@ fn invite(folder: &TemporaryFolder, stage: &Stage, tenants: &[Tenant]) -> anyhow
     let (tenant, alert) = first(tenants)?;
     let path = folder.path().join("alert.json");
     std::fs::write(&path, serde_json::to_string_pretty(&alert.raw)?)?;
-    let program = std::env::args().next().unwrap_or_else(|| "riskshare".to_owned());
+    let program = std::env::args_os().next().unwrap_or_else(|| "riskshare".into());
     let address = stage.running.address();
-    let lines = invitation::invitation(&program, address, tenant, &path);
+    let lines = invitation::invitation(&program.to_string_lossy(), address, tenant, &path);
     Ok(format!("\nServing on http://{address} until Ctrl-C.\n\n{lines}"))
 }
 
