@@ -55,16 +55,24 @@ fn measure(folder: &Path, activities: usize) -> Result<()> {
 
     let at = folder.join("one");
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&at)?);
-    let begun = Instant::now();
-    let mut slowest = Duration::ZERO;
-    for batch in all.clone() {
-        let one = Instant::now();
+    let copies = all.clone();
+    let (begun, worked) = (Instant::now(), cpu_ticks()?);
+    let (mut slowest, mut new_days, mut day) = (Duration::ZERO, Duration::ZERO, None);
+    for batch in copies {
+        let (one, its_day) = (Instant::now(), day_of(&batch));
         runtime.block_on(commit(&store, batch))?;
         slowest = slowest.max(one.elapsed());
+        if day != its_day {
+            new_days += one.elapsed();
+            day = its_day;
+        }
     }
     let one = begun.elapsed();
     say("store, one caller", activities, one);
+    let micros = (cpu_ticks()? - worked) * 10_000 / activities as u64;
     println!("  {:.2} of the raw log; slowest batch {} ms", ratio(raw, one), slowest.as_millis());
+    println!("  {micros} us of CPU an activity, all threads");
+    println!("  {} ms of it in the {DAYS} batches that began a day", new_days.as_millis());
     drop(store);
     open_again(&at, activities)?;
 
@@ -163,6 +171,13 @@ fn report_open(at: &Path) -> Result<()> {
     Ok(())
 }
 
+fn day_of(batch: &Batch) -> Option<UtcDay> {
+    match batch.facts.first() {
+        Some(Fact::Activity { activity, .. }) => Some(activity.day()),
+        _ => None,
+    }
+}
+
 fn say(what: &str, activities: usize, took: Duration) {
     let rate = activities as u128 * 1_000_000 / took.as_micros().max(1);
     println!("{what}: {rate} activities/s ({} ms)", took.as_millis());
@@ -178,6 +193,14 @@ fn memory() -> Result<u64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     let kilobytes: u64 = line.split_whitespace().nth(1).context("no VmRSS")?.parse()?;
     Ok(kilobytes * 1024)
+}
+
+/// CPU time of this process in hundredths of a second, by Linux.
+fn cpu_ticks() -> Result<u64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let at = |n: usize| -> Result<u64> { Ok(fields.get(n).context("no CPU time")?.parse()?) };
+    Ok(at(11)? + at(12)?)
 }
 
 /// What a folder takes on disk. Files are made longer than what is in them.

@@ -72,6 +72,10 @@ impl Activities {
     pub fn insert(&mut self, activity: Activity) {
         let rows = self.rows_mut(activity.day());
         let row = rows.partition_point(|other| (other.at, &other.id) < (activity.at, &activity.id));
+        if rows.len() == rows.capacity() {
+            // Most days hold one or two: by itself a vector would make room for four.
+            rows.reserve_exact(1 + rows.len() / 4);
+        }
         rows.insert(row, activity);
     }
 
@@ -135,11 +139,13 @@ impl Activities {
     }
 
     /// Adds some of one day, copying that day once.
-    fn merge(&mut self, day: UtcDay, new: Vec<Activity>) {
+    fn merge(&mut self, day: UtcDay, mut new: Vec<Activity>) {
         let rows = self.rows_mut(day);
-        rows.extend(new);
-        rows.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        rows.shrink_to_fit();
+        new.reserve_exact(rows.len());
+        new.append(rows);
+        new.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        new.shrink_to_fit();
+        *rows = new;
     }
 
     /// Returns the rows of a day that is about to get one.
