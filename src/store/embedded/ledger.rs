@@ -118,9 +118,9 @@ impl Ledger {
         self.alerts.get(id).map(|user| self.resolve(*user))
     }
 
-    /// Returns the users who are or were members of a policy.
+    /// Returns the users who have a time of membership in a policy, past or to come.
     pub fn members(&self, policy: &PolicyId) -> impl Iterator<Item = UserNo> {
-        self.members.get(policy).into_iter().flatten().map(|user| self.resolve(*user))
+        self.members.get(policy).into_iter().flatten().copied()
     }
 
     /// Applies a change.
@@ -134,12 +134,13 @@ impl Ledger {
                 Ok(())
             }
             Change::Membership { user, policy, intervals } => {
-                self.members.entry(policy.clone()).or_default().insert(user);
-                let memberships = &mut self.draft(user)?.memberships;
+                let members = self.members.entry(policy.clone()).or_default();
                 if intervals.is_empty() {
-                    memberships.remove(&policy);
+                    members.remove(&user);
+                    self.draft(user)?.memberships.remove(&policy);
                 } else {
-                    memberships.insert(policy, intervals);
+                    members.insert(user);
+                    self.draft(user)?.memberships.insert(policy, intervals);
                 }
                 Ok(())
             }
@@ -233,7 +234,9 @@ impl Ledger {
             self.keys.insert(key.clone(), into);
         }
         for policy in other.memberships.keys() {
-            self.members.entry(policy.clone()).or_default().insert(into);
+            let members = self.members.entry(policy.clone()).or_default();
+            members.remove(&from);
+            members.insert(into);
         }
         self.draft(into)?.absorb(&other);
         self.absorbed.insert(from, into);
