@@ -157,11 +157,11 @@ impl Planner<'_> {
             return Ok(Outcome::Conflict(Conflict::RiskAlertId));
         }
         let (user, mut is_changed) = self.meet(person, identity)?;
-        let is_known = |facts: &UserFacts| {
-            let known = facts.alerts.get(&alert.id);
-            known.is_some_and(|known| *known == alert || known.updated_at > alert.updated_at)
+        let next = |facts: &UserFacts| match facts.alerts.get(&alert.id) {
+            Some(known) => known.updated(&alert),
+            None => Some(alert.clone()),
         };
-        if !self.ledger.look(user, is_known).ok_or(Malformed)? {
+        if let Some(alert) = self.ledger.look(user, next).ok_or(Malformed)? {
             self.change(Change::Alert { user, alert })?;
             is_changed = true;
         }
