@@ -31,7 +31,7 @@ async fn every_sample_is_enriched_as_an_alert_or_refused_with_a_field() {
         let request = pb::EnrichAlertRequest { alert, ..tenant.ask(pb::EnrichmentView::Full, vec![]) };
         match (intake::dlp_alert(&raw_json), world.enrichment().enrich_alert(request).await) {
             (Ok(read), Ok(answer)) => {
-                assert_eq!(answer.into_inner().alert.unwrap().alert_id, read.id, "{name}")
+                assert_eq!(answer.into_inner().alert.unwrap().alert_id, read.id, "{name}");
             }
             (Err(_), Err(refusal)) => {
                 assert_eq!(refusal.code(), Code::InvalidArgument, "{name}");
@@ -59,7 +59,7 @@ async fn every_sample_is_ingested_ignored_or_rejected_with_a_field() {
         match intake::activity(raw) {
             // The samples are years old.
             Ok(intake::AuditRecord::Activity { .. }) => {
-                assert_eq!(outcome, pb::IngestOutcome::OutsideWindow, "{name}")
+                assert_eq!(outcome, pb::IngestOutcome::OutsideWindow, "{name}");
             }
             Ok(intake::AuditRecord::Ignored) => assert_eq!(outcome, pb::IngestOutcome::Ignored, "{name}"),
             Err(_) => {
