@@ -5,6 +5,8 @@ use crate::domain::user::{Identity, IdentityKey, UserNo};
 use chrono::{DateTime, Utc};
 use std::cmp::Ordering;
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The most involved users of one alert.
 pub const INVOLVED_USERS_MAX: usize = 1_000;
@@ -75,7 +77,132 @@ pub struct Person {
 
 /// Joins the mentions of an alert to people. Each mention comes with the known users at whom its keys point. The
 /// result does not depend on the order of the mentions.
+///
+/// Mentions that point at the same known users are one person. So are mentions that share a key, the strongest kind
+/// of key first, unless people who contradict each other share it too: they point at other known users, or have
+/// other object ids or SIDs. Those stay apart, never merged silently (design section 6).
 #[must_use]
-pub fn join_mentions(_mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
-    todo!()
+pub fn join_mentions(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
+    let mut people: Vec<Person> = mentions.iter().map(Person::mentioned).collect();
+    // Which of two names a person keeps depends on their order: this makes it always the same.
+    people.sort_by(Person::order);
+    people = joined_by_users(people);
+    for kind in KEY_KINDS {
+        people = joined_by_key(people, kind);
+    }
+    people
+}
+
+/// Says whether a key is of some kind.
+type KeyKind = fn(&IdentityKey) -> bool;
+
+/// The kinds of keys, strongest first.
+const KEY_KINDS: [KeyKind; 4] = [
+    |key| matches!(key, IdentityKey::ObjectId(_)),
+    |key| matches!(key, IdentityKey::Sid(_)),
+    |key| matches!(key, IdentityKey::Address(_)),
+    |key| matches!(key, IdentityKey::Account(_)),
+];
+
+impl Person {
+    fn mentioned((identity, users): &(Identity, Vec<UserNo>)) -> Self {
+        let users: BTreeSet<UserNo> = users.iter().copied().collect();
+        Self { identity: identity.clone(), users: users.into_iter().collect() }
+    }
+
+    /// Orders people by all that is known of them.
+    fn order(&self, other: &Self) -> Ordering {
+        let names = |person: &Self| (person.identity.upn().cloned(), person.identity.display_name.clone());
+        let keys = self.identity.keys().cmp(other.identity.keys());
+        keys.then_with(|| names(self).cmp(&names(other))).then_with(|| self.users.cmp(&other.users))
+    }
+
+    /// Says whether both may be one person. People who point at the same known users have been joined before.
+    fn may_be(&self, other: &Self) -> bool {
+        (self.users.is_empty() || other.users.is_empty()) && self.identity.is_compatible(&other.identity)
+    }
+
+    /// Says whether there is anything with which another person can contradict it.
+    fn is_definite(&self) -> bool {
+        let definite = |key: &IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+        !self.users.is_empty() || self.identity.keys().any(definite)
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.identity.absorb(&other.identity);
+        if self.users.is_empty() {
+            self.users.clone_from(&other.users);
+        }
+    }
+}
+
+/// Joins those who point at the same known users.
+fn joined_by_users(people: Vec<Person>) -> Vec<Person> {
+    let (known, mut joined): (Vec<_>, Vec<_>) = people.into_iter().partition(|one| !one.users.is_empty());
+    let mut by_users: BTreeMap<Vec<UserNo>, Person> = BTreeMap::new();
+    for person in known {
+        match by_users.entry(person.users.clone()) {
+            Entry::Occupied(mut same) => same.get_mut().absorb(&person),
+            Entry::Vacant(new) => drop(new.insert(person)),
+        }
+    }
+    joined.extend(by_users.into_values());
+    joined
+}
+
+/// Joins those who share a key of that kind, if nobody who shares it, directly or through others, contradicts.
+fn joined_by_key(people: Vec<Person>, kind: KeyKind) -> Vec<Person> {
+    let mut joined = Vec::new();
+    for group in sharing(people, kind) {
+        if let Some(person) = one_person(&group) {
+            joined.push(person);
+            continue;
+        }
+        // The indefinite ones contradict nobody, but may be any of the others: they are people of their own.
+        let (definite, indefinite): (Vec<_>, Vec<_>) = group.into_iter().partition(Person::is_definite);
+        joined.extend(definite);
+        joined.extend(sharing(indefinite, kind).iter().filter_map(|group| one_person(group)));
+    }
+    joined
+}
+
+/// Returns the person whom all of a group are, unless some contradict each other.
+fn one_person(group: &[Person]) -> Option<Person> {
+    let (first, others) = group.split_first()?;
+    let mut whole = first.clone();
+    for other in others {
+        if !whole.may_be(other) {
+            return None;
+        }
+        whole.absorb(other);
+    }
+    Some(whole)
+}
+
+/// Sorts people into groups that share keys of that kind, directly or through others of the group.
+fn sharing(people: Vec<Person>, kind: KeyKind) -> Vec<Vec<Person>> {
+    let mut group_of: Vec<usize> = (0..people.len()).collect();
+    let mut holder: HashMap<&IdentityKey, usize> = HashMap::new();
+    for (index, person) in people.iter().enumerate() {
+        for key in person.identity.keys().filter(|key| kind(key)) {
+            let first = *holder.entry(key).or_insert(index);
+            let (one, other) = (root(&mut group_of, first), root(&mut group_of, index));
+            group_of[one.max(other)] = one.min(other);
+        }
+    }
+    drop(holder);
+    let mut groups: BTreeMap<usize, Vec<Person>> = BTreeMap::new();
+    for (index, person) in people.into_iter().enumerate() {
+        groups.entry(root(&mut group_of, index)).or_default().push(person);
+    }
+    groups.into_values().collect()
+}
+
+/// Finds the first member of a group, and shortens the way there for the next look.
+fn root(group_of: &mut [usize], mut index: usize) -> usize {
+    while group_of[index] != index {
+        group_of[index] = group_of[group_of[index]];
+        index = group_of[index];
+    }
+    index
 }

@@ -2,9 +2,7 @@
 //!
 //! The files follow `docs/risk-model.md`: `insight` (section 2), `cumulative` and `sequence` (3), `score` (4),
 //! `risk_alert` (5), `level` (6, 9), `dlp_alert` (7), `reason` (8). `timeline` is
-//! what may be shown. The others hold the words they speak in.
-
-#![allow(clippy::todo, reason = "signatures first")]
+//! what may be shown of a user. The others hold the words they speak in.
 
 pub mod ids;
 pub mod time;
@@ -24,3 +22,5 @@ pub mod score;
 pub mod level;
 pub mod reason;
 pub mod timeline;
+#[cfg(test)]
+pub mod example;

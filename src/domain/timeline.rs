@@ -3,9 +3,12 @@
 use crate::domain::activity::Activity;
 use crate::domain::facts::UserFacts;
 use crate::domain::indicator::Indicator;
+use crate::domain::insight::{DayCount, Tally};
+use crate::domain::policy::Policy;
 use crate::domain::settings::Settings;
 use crate::domain::time::{UtcDay, Window};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
 /// An activity of an indicator that the tenant shares. Only [`exfiltration`] makes one, so whoever holds one may
 /// show it:
@@ -75,9 +78,51 @@ pub fn exfiltration<'a>(
     rows.filter(|activity| settings.shares(&activity.indicator)).map(ExfiltrationActivity)
 }
 
-/// Counts the exfiltration activities of the window. What is unusual is judged as of the window's last day and at
-/// the default volume cutoff, [`crate::domain::policy::Policy::VOLUME_CUTOFF`]: a summary is of no policy.
+/// Counts the exfiltration activities of a window of at most 120 days. What is unusual is judged as of the window's
+/// last day and at the default volume cutoff, [`Policy::VOLUME_CUTOFF`]: a summary is of no policy.
 #[must_use]
-pub fn summarise(_facts: &UserFacts, _settings: &Settings, _window: Window) -> Summary {
-    todo!()
+pub fn summarise(facts: &UserFacts, settings: &Settings, window: Window) -> Summary {
+    let tally = Tally::of(&facts.activities, window.last);
+    let mut by_indicator: Vec<IndicatorTotal> = Vec::new();
+    let mut by_day: BTreeMap<UtcDay, DayTotal> = BTreeMap::new();
+    for row in tally.rows().filter(|row| settings.shares(row.indicator)) {
+        let days = row.days(window);
+        by_indicator.extend(IndicatorTotal::of(row.indicator, days));
+        for day in days {
+            by_day.entry(day.day).or_insert(DayTotal { day: day.day, count: 0, unusual_count: 0 }).add(day);
+        }
+    }
+    by_indicator.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.indicator.cmp(&b.indicator)));
+    Summary {
+        window,
+        total: by_indicator.iter().map(|total| total.count).sum(),
+        unusual_total: by_indicator.iter().map(|total| total.unusual_count).sum(),
+        by_indicator,
+        by_day: by_day.into_values().collect(),
+    }
+}
+
+impl IndicatorTotal {
+    /// Adds up the days of an indicator; nothing when there are none.
+    fn of(indicator: &Indicator, days: &[DayCount]) -> Option<Self> {
+        Some(Self {
+            indicator: indicator.clone(),
+            count: days.iter().map(|day| day.count).sum(),
+            unusual_count: days.iter().map(unusual_count).sum(),
+            first_at: days.first()?.first_at,
+            last_at: days.last()?.last_at,
+        })
+    }
+}
+
+impl DayTotal {
+    fn add(&mut self, day: &DayCount) {
+        self.count += day.count;
+        self.unusual_count += unusual_count(day);
+    }
+}
+
+/// Returns how many of a day's activities are unusual: all or none.
+fn unusual_count(day: &DayCount) -> i32 {
+    if day.is_unusual(Policy::VOLUME_CUTOFF) { day.count } else { 0 }
 }
