@@ -1,7 +1,7 @@
 //! Random facts and rules, aimed at the edges of the model: drafts in words that shrink well, and what they become.
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
-use proptest::collection::vec;
+use proptest::collection::{SizeRange, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use riskshare::domain::activity::{Activity, Sensitivity};
@@ -341,7 +341,7 @@ pub fn indicator() -> impl Strategy<Value = usize> {
 }
 
 fn thresholds() -> impl Strategy<Value = (i32, i32, i32)> {
-    select(vec![(1, 2, 3), (1, 3, 10), (2, 5, 9), (4, 6, 7), (3, 7, 20), (10, 20, 30)])
+    select(vec![(20, 31, 45), (1, 2, 3), (1, 3, 10), (2, 5, 9), (4, 6, 7), (3, 7, 20), (10, 20, 30)])
 }
 
 pub fn episode(indicator: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = Episode> {
@@ -394,7 +394,7 @@ fn same_object() -> impl Strategy<Value = usize> + Clone {
 fn policy() -> impl Strategy<Value = PolicyDraft> {
     (
         vec((indicator(), thresholds()), 1..7),
-        prop::bool::weighted(0.5),
+        prop::bool::weighted(0.65),
         select(vec![0, 1, 13, 30, 89, 90, 90]),
         select(vec![1, 2, 7, 29, 30, 30]),
         select(vec![1, 20, 34, 34, 50, 67, 100]),
@@ -431,7 +431,7 @@ pub fn rules() -> impl Strategy<Value = RulesDraft> {
         lookback,
         vec((0..INDICATORS.len(), any::<bool>()), 0..4),
         vec(8_usize..16, 0..2),
-        vec(policy(), 0..4),
+        prop_oneof![1 => Just(vec![]), 12 => vec(policy(), 1..4)],
     )
         .prop_map(|(analytics, lookback, overrides, custom, policies)| RulesDraft {
             analytics,
@@ -442,22 +442,27 @@ pub fn rules() -> impl Strategy<Value = RulesDraft> {
         })
 }
 
+/// One of up to three policies, often the first; the fourth is never known.
+fn policy_index() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(0), 3 => 0_usize..4]
+}
+
 fn membership() -> impl Strategy<Value = (usize, Moment, Option<Moment>)> {
-    let ago = prop_oneof![3 => Just(300_i64), 2 => ago(), 1 => Just(0_i64)];
+    let ago = prop_oneof![5 => Just(300_i64), 2 => ago(), 1 => Just(0_i64)];
     let from = (ago, time()).prop_map(|(ago, time)| Moment { ago, time });
     let until = (select(vec![-40_i64, -1, 0, 0, 1, 5]), time()).prop_map(|(ago, time)| Moment { ago, time });
-    (0_usize..4, from, prop::option::weighted(0.25, until))
+    (policy_index(), from, prop::option::weighted(0.25, until))
 }
 
 fn trigger() -> impl Strategy<Value = (usize, Moment)> {
     let ago = select(vec![-1_i64, 0, 0, 1, 2, 3, 7, 8, 10, 20, 28, 29, 30, 30, 31, 32, 60]);
-    (0_usize..4, (ago, time()).prop_map(|(ago, time)| Moment { ago, time }))
+    (policy_index(), (ago, time()).prop_map(|(ago, time)| Moment { ago, time }))
 }
 
 pub fn alert() -> impl Strategy<Value = AlertDraft> {
     let score = prop_oneof![select(vec![1, 33, 34, 66, 67, 100]), 1..=100];
     (
-        0_usize..4,
+        policy_index(),
         prop::option::of(any::<bool>()),
         score,
         0_usize..4,
@@ -475,14 +480,14 @@ pub fn alert() -> impl Strategy<Value = AlertDraft> {
 }
 
 pub fn facts(
-    memberships: usize,
+    memberships: impl Into<SizeRange>,
     alerts: impl Strategy<Value = Vec<AlertDraft>>,
     episodes: usize,
 ) -> impl Strategy<Value = FactsDraft> {
     let weighted = prop::bool::weighted;
     (
         (weighted(0.04), weighted(0.2), weighted(0.2)),
-        vec(membership(), 0..=memberships),
+        vec(membership(), memberships),
         vec(trigger(), 0..4),
         alerts,
         vec(episode(indicator().boxed()), 0..=episodes),
@@ -494,5 +499,5 @@ pub fn facts(
 
 /// Facts as they may be found at any time.
 pub fn any_facts() -> impl Strategy<Value = FactsDraft> {
-    facts(5, prop_oneof![3 => Just(vec![]), 2 => vec(alert(), 1..4)], 12)
+    facts(0..=6, prop_oneof![3 => Just(vec![]), 2 => vec(alert(), 1..4)], 12)
 }

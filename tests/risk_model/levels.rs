@@ -8,7 +8,7 @@ use riskshare::domain::level;
 
 #[test]
 fn level_score_and_latest_exfiltration_are_those_of_the_naive_model() {
-    let tally = run(8_000, &(now(), rules(), any_facts()), |(now, rules, facts)| {
+    let tally = run(25_000, &(now(), rules(), any_facts()), |(now, rules, facts)| {
         let (rules, facts) = (rules.rules(), facts.facts(now));
         let naive = naive::level::assess(&facts, &rules, now);
         let real = level::assess(&facts, &rules, now);

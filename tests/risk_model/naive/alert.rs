@@ -17,6 +17,9 @@ pub fn is_open(alert: &RiskAlert, today: NaiveDate) -> bool {
 /// The alerts that open or rise. An alert that opens gets any id that is free.
 pub fn evaluate(facts: &UserFacts, rules: &TenantRules, now: DateTime<Utc>) -> Vec<RiskAlert> {
     let mut changed = Vec::new();
+    if facts.user.guest {
+        return changed; // Guests cannot be in a policy (`domain.md` 1.3).
+    }
     for policy in rules.policies.values() {
         let Some(scored) = score::of_policy(facts, &rules.settings, policy, now) else { continue };
         let score = i32::try_from(scored.score).unwrap();
