@@ -19,6 +19,7 @@ pub const POLICY: &str = "leaks";
 
 /// A user and a tenant at noon of 2026-05-01. Days are told from today: 0 is today, 3 is three days ago.
 #[derive(Clone)]
+#[must_use]
 pub struct Example {
     /// What is known of the user.
     pub facts: UserFacts,

@@ -23,4 +23,4 @@ pub mod level;
 pub mod reason;
 pub mod timeline;
 #[cfg(test)]
-pub mod example;
+mod example;

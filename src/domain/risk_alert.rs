@@ -172,3 +172,157 @@ fn alert_id(tenant: TenantId, user: UserNo, policy: &PolicyId, created: DateTime
     let id = Uuid::new_v5(&tenant.uuid(), name.as_bytes());
     RiskAlertId::new(&id.to_string()).expect("a UUID is short and visible")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::example::{Example, POLICY};
+    use chrono::TimeDelta;
+
+    const IMPORTED: Origin = Origin::Imported { exfiltration: true };
+
+    fn evaluated(example: &Example) -> Vec<RiskAlert> {
+        evaluate(Example::tenant(), &example.facts, &example.rules, example.now)
+    }
+
+    /// Keeps what is new, as a store does.
+    fn kept(example: Example) -> Example {
+        let new = evaluated(&example);
+        example.with(|example| {
+            example.facts.alerts.extend(new.into_iter().map(|alert| (alert.id.clone(), alert)));
+        })
+    }
+
+    #[test]
+    fn an_alert_opens_when_the_score_reaches_the_threshold() {
+        assert_eq!(evaluated(&Example::in_scope().did("Print", 0, 19)), []);
+        let example =
+            Example::in_scope().did("Print", 1, 19).policy(POLICY, |policy| policy.volume_cutoff = 99);
+        assert_eq!(evaluated(&example), []);
+        let [alert] = &evaluated(&example.clone().policy(POLICY, |policy| policy.alert_threshold = 31))[..]
+        else {
+            panic!("one alert")
+        };
+        assert_eq!((alert.score, alert.severity), (31, Severity::Low));
+        assert_eq!((alert.status, alert.origin), (Status::NeedsReview, Origin::Engine));
+        assert_eq!((alert.created_at, alert.updated_at, alert.closed_at), (example.now, example.now, None));
+        assert_eq!(alert.policy.as_str(), POLICY);
+        assert_eq!(evaluated(&example.policy(POLICY, |policy| policy.alert_threshold = 32)), []);
+    }
+
+    #[test]
+    fn an_open_alert_only_rises_and_stays_the_same_alert() {
+        let opened = kept(Example::in_scope().did("Print", 1, 20));
+        let before = opened.facts.alerts.values().next().unwrap().clone();
+        assert_eq!((before.score, before.severity), (54, Severity::Medium));
+        assert_eq!(evaluated(&opened), []);
+        let later = opened.with(|example| example.now += TimeDelta::hours(1));
+        let more = later.clone().did("Print", 1, 9);
+        let expected =
+            RiskAlert { score: 62 + 20, severity: Severity::High, updated_at: more.now, ..before.clone() };
+        assert_eq!(evaluated(&more), [expected]);
+        let less = later.policy(POLICY, |policy| policy.volume_cutoff = 99);
+        assert_eq!(evaluated(&less), []);
+    }
+
+    #[test]
+    fn a_confirmed_alert_rises_too() {
+        let confirmed = kept(Example::in_scope().did("Print", 1, 20)).with(|example| {
+            example.facts.alerts.values_mut().for_each(|alert| alert.status = Status::Confirmed);
+        });
+        let risen = evaluated(&confirmed.did("Print", 0, 20));
+        assert_eq!(risen[0].status, Status::Confirmed);
+        assert_eq!(risen.len(), 1);
+    }
+
+    #[test]
+    fn a_closed_alert_never_reopens_but_new_days_may_open_another() {
+        let opened = kept(Example::in_scope().did("Print", 1, 20));
+        let id = opened.facts.alerts.keys().next().unwrap().as_str().to_owned();
+        let closed = opened.dismissed(&id, 0);
+        assert_eq!(evaluated(&closed.clone().did("Print", 0, 50)), []);
+        let tomorrow = closed.with(|example| example.now += TimeDelta::days(1));
+        assert_eq!(evaluated(&tomorrow), []);
+        let again = evaluated(&tomorrow.did("Print", 0, 20));
+        assert_eq!(again.len(), 1);
+        assert_ne!(again[0].id.as_str(), id);
+    }
+
+    #[test]
+    fn an_alert_that_nobody_reviewed_is_open_for_120_days_and_a_confirmed_one_until_closed() {
+        let open = |status, days_ago| {
+            let example = Example::new().alert("a", IMPORTED, Severity::Low, days_ago, status);
+            example.facts.alerts.values().all(|alert| alert.is_open(example.day(0)))
+        };
+        assert!(open(Status::NeedsReview, 119));
+        assert!(!open(Status::NeedsReview, 120));
+        assert!(open(Status::Confirmed, 500));
+        assert!(!open(Status::Resolved, 0));
+        assert!(!open(Status::Dismissed, 0));
+    }
+
+    #[test]
+    fn an_alert_that_has_aged_makes_way_for_a_new_one() {
+        let example = Example::in_scope().did("Print", 0, 20);
+        let aged =
+            |days| example.clone().alert("a", Origin::Engine, Severity::High, days, Status::NeedsReview);
+        assert_eq!(evaluated(&aged(119)), []);
+        assert_eq!(evaluated(&aged(120)).len(), 1);
+    }
+
+    #[test]
+    fn an_imported_alert_is_never_changed_and_while_open_the_policy_opens_none() {
+        let example = Example::in_scope().did("Print", 0, 29);
+        let imported = example.clone().alert("a", IMPORTED, Severity::Low, 1, Status::NeedsReview);
+        assert_eq!(evaluated(&imported), []);
+        assert_eq!(evaluated(&imported.dismissed("a", 1)).len(), 1);
+        // One that is opened here before goes on rising beside an import.
+        let both = example.alert("a", IMPORTED, Severity::High, 1, Status::NeedsReview).alert(
+            "b",
+            Origin::Engine,
+            Severity::Low,
+            1,
+            Status::NeedsReview,
+        );
+        let risen = evaluated(&both);
+        assert_eq!(risen.len(), 1);
+        assert_eq!((risen[0].id.as_str(), risen[0].score), ("b", 62 + 20));
+    }
+
+    #[test]
+    fn a_guest_and_the_implicit_policy_have_no_alerts() {
+        let example = Example::in_scope().did("Print", 0, 30);
+        assert_eq!(evaluated(&example).len(), 1);
+        assert_eq!(evaluated(&example.with(|example| example.facts.user.guest = true)), []);
+        let implicit = Example::new().did("Print", 0, 30);
+        assert_eq!(evaluated(&implicit.with(|example| example.rules.settings.user_analytics = true)), []);
+    }
+
+    #[test]
+    fn each_policy_has_its_own_alert() {
+        let example = Example::in_scope().did("Print", 0, 30).policy("other", |policy| {
+            policy.trigger_rule = crate::domain::policy::TriggerRule::ExfiltrationActivity;
+        });
+        let from = example.at(9);
+        let policies: Vec<String> = evaluated(&example.member_of("other", from, None))
+            .into_iter()
+            .map(|alert| alert.policy.as_str().to_owned())
+            .collect();
+        assert_eq!(policies, [POLICY, "other"]);
+    }
+
+    #[test]
+    fn a_replay_gives_the_same_id_and_anything_else_another() {
+        let example = Example::in_scope().did("Print", 0, 30);
+        let id = |tenant: u128, example: &Example| {
+            let tenant = TenantId::new(Uuid::from_u128(tenant));
+            evaluate(tenant, &example.facts, &example.rules, example.now)[0].id.clone()
+        };
+        let later = example.clone().with(|example| example.now += TimeDelta::microseconds(1));
+        let other = example.clone().with(|example| example.facts.user.no = UserNo(8));
+        assert_eq!(id(1, &example), id(1, &example));
+        assert_ne!(id(1, &example), id(2, &example));
+        assert_ne!(id(1, &example), id(1, &later));
+        assert_ne!(id(1, &example), id(1, &other));
+    }
+}

@@ -225,3 +225,222 @@ impl TopTen {
         (sixteenths / 16).min(SCORE_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::example::{Example, POLICY};
+    use crate::domain::indicator::Indicator;
+    use crate::domain::risk_alert::{Origin, Status};
+    use crate::domain::severity::Severity;
+    use chrono::TimeDelta;
+
+    /// The first scored day, in days ago, and the score; nothing when out of scope.
+    fn scored(example: &Example) -> Option<(i32, i32)> {
+        let scopes = in_scope(&example.facts, &example.rules, example.now);
+        scopes.into_iter().next().map(|scope| outcome(example, scope))
+    }
+
+    fn analytics(example: &Example) -> Option<(i32, i32)> {
+        user_analytics(&example.facts, &example.rules.settings, example.now)
+            .map(|scope| outcome(example, scope))
+    }
+
+    fn outcome(example: &Example, scope: InScope<'_>) -> (i32, i32) {
+        assert_eq!(scope.days.last, example.day(0));
+        let evidence = Evidence::of(&example.facts, &example.rules.settings, example.day(0));
+        (example.day(0).since(scope.days.first), evidence.score(scope))
+    }
+
+    fn with_exfiltration_trigger(example: Example) -> Example {
+        example.policy(POLICY, |policy| policy.trigger_rule = TriggerRule::ExfiltrationActivity)
+    }
+
+    #[test]
+    fn the_ten_highest_count_the_first_whole_and_the_others_less_and_less() {
+        let score = |scores: &[i32]| {
+            let mut top = TopTen::default();
+            for score in scores {
+                top.add(*score);
+            }
+            top.score()
+        };
+        assert_eq!(score(&[]), 0);
+        assert_eq!(score(&[40]), 40);
+        assert_eq!(score(&[16, 40]), 40 + 16 * 4 / 16);
+        // 64 + 48 + 32 + 6 * 16 = 240 sixteenths; an eleventh adds nothing.
+        assert_eq!(score(&[16; 10]), 16 + 15);
+        assert_eq!(score(&[16; 11]), 16 + 15);
+        // Rounded down once: 15 sixteenths are nothing.
+        assert_eq!(score(&[5, 3, 1, 0, 0]), 5);
+        assert_eq!(score(&[5, 3, 1, 1, 0]), 5 + 1);
+        assert_eq!(score(&[90, 67, 40]), 100);
+    }
+
+    #[test]
+    fn without_membership_policy_or_trigger_nobody_is_in_scope() {
+        let did = Example::new().did("Print", 0, 30);
+        assert_eq!(scored(&did.clone().member(10).trigger(0)), Some((90, 100)));
+        assert_eq!(scored(&did.clone().trigger(0)), None);
+        assert_eq!(scored(&did.clone().member(10)), None);
+        let undeclared = did.member(10).trigger(0).with(|example| example.rules.policies.clear());
+        assert_eq!(scored(&undeclared), None);
+    }
+
+    #[test]
+    fn a_membership_is_current_from_its_first_instant_to_before_its_end() {
+        let example = Example::new().trigger(0);
+        let (now, moment) = (example.now, TimeDelta::nanoseconds(1));
+        let member = |from, until| scored(&example.clone().member_of(POLICY, from, until)).is_some();
+        assert!(member(now, None));
+        assert!(!member(now + moment, None));
+        assert!(member(now, Some(now + moment)));
+        assert!(!member(now - moment, Some(now)));
+    }
+
+    #[test]
+    fn a_recorded_trigger_is_live_up_to_its_last_activation_day() {
+        let example = Example::new().member(730).policy(POLICY, |policy| policy.activation_days = 5);
+        assert_eq!(scored(&example.clone().trigger(5)), Some((95, 0)));
+        assert_eq!(scored(&example.clone().trigger(6)), None);
+        let now = example.now;
+        assert!(scored(&example.clone().trigger_at(now)).is_some());
+        assert_eq!(scored(&example.trigger_at(now + TimeDelta::nanoseconds(1))), None);
+    }
+
+    #[test]
+    fn a_trigger_of_another_policy_or_before_the_membership_is_told_apart() {
+        let other = Example::new().member(730).policy("other", |_| ()).with(|example| {
+            let policy = PolicyId::new("other").unwrap();
+            example.facts.triggers.insert(Trigger { policy, at: example.now, kind: "hr".into() });
+        });
+        assert_eq!(scored(&other), None);
+        // A recorded trigger counts although the membership began later.
+        assert_eq!(scored(&Example::new().member(1).trigger(3)), Some((93, 0)));
+    }
+
+    #[test]
+    fn an_exfiltration_activity_of_a_member_triggers_where_the_policy_says_so() {
+        let did = Example::new().did("CopyToUSB", 3, 1);
+        assert_eq!(scored(&did.clone().member(730)), None);
+        let did = with_exfiltration_trigger(did);
+        assert_eq!(scored(&did.clone().member(730)), Some((93, 0)));
+        // From the membership's first instant on.
+        assert_eq!(scored(&did.clone().member(3)), Some((93, 0)));
+        assert_eq!(scored(&did.clone().member(2)), None);
+        let late = did.at(3) + TimeDelta::seconds(1);
+        assert_eq!(scored(&did.clone().member_of(POLICY, late, None)), None);
+        // Only exfiltration, up to now, and live.
+        let hidden = with_exfiltration_trigger(Example::new().member(730).did("SpoDownload", 0, 1));
+        assert_eq!(scored(&hidden), None);
+        let now = hidden.now;
+        let to_come = hidden.did_at("Print", now + TimeDelta::nanoseconds(1), |_| ());
+        assert_eq!(scored(&to_come), None);
+        let old = |days| with_exfiltration_trigger(Example::new().member(730).did("EmailExternal", days, 1));
+        assert_eq!(scored(&old(30)), Some((119, 0)));
+        assert_eq!(scored(&old(31)), None);
+    }
+
+    #[test]
+    fn the_days_before_the_earliest_live_trigger_are_scored_as_far_as_the_policy_says() {
+        let example = Example::new()
+            .member(730)
+            .policy(POLICY, |policy| policy.past_days = 2)
+            .did("Print", 8, 10)
+            .did("Print", 7, 10)
+            .trigger(40)
+            .trigger(5)
+            .trigger(1);
+        assert_eq!(scored(&example), Some((7, 16)));
+        let all = example.policy(POLICY, |policy| policy.past_days = 3);
+        assert_eq!(scored(&all), Some((8, 16 + 4)));
+        // Never before the horizon.
+        assert_eq!(scored(&Example::new().member(730).trigger(30)), Some((119, 0)));
+    }
+
+    #[test]
+    fn the_days_up_to_the_closing_of_the_latest_alert_are_not_scored() {
+        let example = Example::in_scope()
+            .did("Print", 4, 10)
+            .did("Print", 3, 10)
+            .alert("a", Origin::Engine, Severity::Low, 9, Status::NeedsReview)
+            .alert("b", Origin::Imported { exfiltration: false }, Severity::Low, 8, Status::NeedsReview);
+        assert_eq!(scored(&example), Some((90, 16 + 4)));
+        let closed = example.dismissed("a", 9).dismissed("b", 4);
+        assert_eq!(scored(&closed), Some((3, 16)));
+        let today = closed.dismissed("a", 0);
+        assert_eq!(scored(&today), Some((-1, 0)));
+        let elsewhere = today.with(|example| {
+            for alert in example.facts.alerts.values_mut() {
+                alert.policy = PolicyId::new("other").unwrap();
+            }
+        });
+        assert_eq!(scored(&elsewhere), Some((90, 16 + 4)));
+    }
+
+    #[test]
+    fn a_policy_scores_its_own_indicators_of_every_type() {
+        let example = Example::in_scope().did("PhysicalAccess", 0, 10).did("EmailExternal", 0, 10);
+        assert_eq!(scored(&example), Some((90, 0)));
+        assert_eq!(scored(&example.scores(&["PhysicalAccess"])), Some((90, 16)));
+    }
+
+    #[test]
+    fn derived_insights_need_a_shared_indicator_in_the_policy_and_a_scored_day() {
+        let example = Example::in_scope().did("EmailExternal", 1, 30);
+        assert_eq!(scored(&example), Some((90, 64)));
+        let hidden_only = example.clone().with(|example| {
+            example.rules.settings.overrides.insert(Indicator::named("Print"), false);
+        });
+        assert_eq!(scored(&hidden_only), Some((90, 0)));
+        let today_only = example.policy(POLICY, |policy| policy.past_days = 0);
+        assert_eq!(scored(&today_only), Some((0, 0)));
+    }
+
+    #[test]
+    fn of_the_cumulative_insights_the_highest_counts_and_of_the_sequences_all() {
+        let cumulative = Example::in_scope().did("EmailExternal", 2, 30).did("EmailExternal", 1, 1);
+        assert_eq!(scored(&cumulative), Some((90, 65)));
+        let example = Example::in_scope();
+        let (one, two) = (example.at(2), example.at(1));
+        let sequences = example.touched("SpoDownload", one, "a").touched("EmailExternal", one, "a").touched(
+            "EmailExternal",
+            two,
+            "a",
+        );
+        assert_eq!(scored(&sequences), Some((90, 40 + 10)));
+    }
+
+    #[test]
+    fn user_analytics_scores_everybody_but_guests_who_exfiltrated() {
+        let example = Example::new().did("CopyToUSB", 3, 3).did("PhysicalAccess", 3, 10);
+        assert_eq!(analytics(&example), None);
+        let on = example.with(|example| example.rules.settings.user_analytics = true);
+        assert_eq!(analytics(&on), Some((93, 34 + 4)));
+        assert_eq!(scored(&on), None);
+        let guest = on.clone().with(|example| example.facts.user.guest = true);
+        assert_eq!(analytics(&guest), None);
+        let idle = Example::new().did("PhysicalAccess", 3, 10);
+        assert_eq!(analytics(&idle.with(|example| example.rules.settings.user_analytics = true)), None);
+    }
+
+    #[test]
+    fn user_analytics_knows_no_recorded_trigger_and_no_closing() {
+        let example = Example::new().with(|example| {
+            example.rules.settings.user_analytics = true;
+            let policy = USER_ANALYTICS.id.clone();
+            example.facts.triggers.insert(Trigger { policy, at: example.now, kind: "hr".into() });
+        });
+        assert_eq!(analytics(&example), None);
+        let closed = example
+            .did("Print", 1, 10)
+            .alert("a", Origin::Engine, Severity::Low, 0, Status::NeedsReview)
+            .dismissed("a", 0)
+            .with(|example| {
+                for alert in example.facts.alerts.values_mut() {
+                    alert.policy = USER_ANALYTICS.id.clone();
+                }
+            });
+        assert_eq!(analytics(&closed), Some((91, 16)));
+    }
+}
