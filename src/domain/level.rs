@@ -109,16 +109,22 @@ fn midnight(now: DateTime<Utc>) -> DateTime<Utc> {
 mod tests {
     use super::*;
     use crate::domain::activity::Sensitivity;
+    use crate::domain::cumulative;
     use crate::domain::example::{Example, POLICY};
     use crate::domain::indicator::Indicator;
-    use crate::domain::insight::Tally;
+    use crate::domain::insight::{Tally, UserBoosters};
     use crate::domain::policy::TriggerRule;
     use crate::domain::reason;
+    use crate::domain::risk_alert;
     use crate::domain::risk_alert::{Origin, Status};
+    use crate::domain::sequence;
+    use crate::domain::sequence::SequenceInsight;
     use crate::domain::time::Lookback;
+    use crate::domain::user::Personal;
     use Severity::{High, Low, Medium};
     use Status::{Confirmed, NeedsReview};
     use chrono::TimeDelta;
+    use proptest::prelude::*;
 
     const NONE: (Severity, i32) = (Severity::None, 0);
     const IMPORTED: Origin = Origin::Imported { exfiltration: true };
@@ -311,64 +317,140 @@ mod tests {
         assert_eq!((unknown(next).level, unknown(next).score), NONE);
     }
 
-    /// The example of `docs/risk-model.md`, with the same name and figures.
-    #[test]
-    fn dana_leaves_with_a_stick() {
-        let (print, stick) = (|days_ago| format!("print {days_ago}"), "plan.docx");
+    /// The example of `docs/risk-model.md`.
+    fn dana() -> Example {
         let mut dana = Example::new()
             .scores(&["CopyToUSB"])
             .policy(POLICY, |policy| policy.past_days = 10)
             .member(365)
             .trigger(5)
-            .did("Print", 3, 24);
+            .did("Print", 3, 24)
+            .did("CopyToUSB", 2, 4);
         for days_ago in 11..=89 {
-            let at = dana.at(days_ago);
-            dana = dana.touched("Print", at, &print(days_ago));
+            dana = dana.did("Print", days_ago, 1);
         }
-        let morning = dana.at(2);
-        let at = |minutes| morning + TimeDelta::minutes(minutes);
-        dana = dana.touched("SpoDownload", at(0), stick).did("CopyToUSB", 2, 4);
-        dana = dana.did_at("CopyToUSB", at(30), |activity| {
-            activity.object_name = crate::domain::user::Personal::new("E:\\Plan.docx");
-            activity.unallowed_destination = true;
-            activity.sensitivity = Sensitivity::General;
-        });
-        dana = dana.touched("EpoFileDeleted", at(60), stick);
+        let at = [0, 30, 60].map(|minutes| dana.at(2) + TimeDelta::minutes(minutes));
+        dana.touched("SpoDownload", at[0], "plan.docx")
+            .did_at("CopyToUSB", at[1], |activity| {
+                activity.object_name = Personal::new("E:\\Plan.docx");
+                activity.unallowed_destination = true;
+                activity.sensitivity = Sensitivity::General;
+            })
+            .touched("EpoFileDeleted", at[2], "plan.docx")
+    }
 
-        // Step 1 and 2: days and daily insights.
+    /// The scores of the days of a policy, highest first.
+    fn daily_scores(example: &Example, scope: InScope<'_>) -> Vec<i32> {
+        let tally = Tally::of(&example.facts.activities, example.day(0));
+        let user = UserBoosters::of(&example.facts.user, scope.policy);
+        let mut scores = Vec::new();
+        for row in tally.rows() {
+            let Some(thresholds) = scope.policy.scope.thresholds(row.indicator) else { continue };
+            let days = row.days(scope.days).iter();
+            scores.extend(days.map(|day| day.score(thresholds, scope.policy.volume_cutoff, user)));
+        }
+        scores.sort_unstable_by(|a, b| b.cmp(a));
+        scores
+    }
+
+    #[test]
+    fn dana_leaves_with_a_stick() {
+        let dana = dana();
+        let scope = score::in_scope(&dana.facts, &dana.rules, dana.now)[0];
+        let day = |text| UtcDay::parse(text).unwrap();
+        assert_eq!(scope.days, Window { first: day("2026-04-16"), last: day("2026-05-01") });
+        assert_eq!(daily_scores(&dana, scope), [66, 53, 1, 1, 1, 1, 1]);
         let tally = Tally::of(&dana.facts.activities, dana.day(0));
-        let policy = dana.rules.policies.values().next().unwrap();
-        let user = crate::domain::insight::UserBoosters::of(&dana.facts.user, policy);
-        let scopes = score::in_scope(&dana.facts, &dana.rules, dana.now);
-        assert_eq!(scopes[0].days, Window { first: dana.day(15), last: dana.day(0) });
-        let mut daily: Vec<i32> = tally
-            .rows()
-            .filter_map(|row| Some((policy.scope.thresholds(row.indicator)?, row.days(scopes[0].days))))
-            .flat_map(|(thresholds, days)| days.iter().map(move |day| day.score(thresholds, 20, user)))
-            .collect();
-        daily.sort_unstable_by(|a, b| b.cmp(a));
-        assert_eq!(daily, [66, 53, 1, 1, 1, 1, 1]);
-        // Step 3: derived insights.
-        let settings = &dana.rules.settings;
-        assert_eq!(crate::domain::cumulative::insights(&tally, settings), []);
-        let sequences = crate::domain::sequence::insights(&dana.facts.activities, settings, tally.horizon());
-        assert_eq!(sequences.iter().map(|one| (one.day, one.score)).collect::<Vec<_>>(), [(dana.day(2), 67)]);
-        // Step 4 and 5: score and level.
+        assert_eq!(cumulative::insights(&tally, &dana.rules.settings), []);
+        let sequences = sequence::insights(&dana.facts.activities, &dana.rules.settings, tally.horizon());
+        assert_eq!(sequences, [SequenceInsight { day: day("2026-04-29"), score: 67 }]);
         assert_eq!(level(&dana), (High, 93));
-        // Step 6: reasons.
-        let reasons: Vec<_> = reason::reasons(&dana.facts, settings, dana.now)
-            .into_iter()
-            .map(|one| (one.indicator.name().to_owned(), one.day.to_string(), one.count, one.score))
+        let alerts = risk_alert::evaluate(Example::tenant(), &dana.facts, &dana.rules, dana.now);
+        assert_eq!(alerts.iter().map(|alert| alert.score).collect::<Vec<_>>(), [93]);
+    }
+
+    #[test]
+    fn dana_leaves_with_a_stick_for_these_reasons() {
+        let dana = dana();
+        let reasons: Vec<String> = reason::reasons(&dana.facts, &dana.rules.settings, dana.now)
+            .iter()
+            .map(|one| format!("{} {} {} {}", one.indicator.name(), one.day, one.count, one.score))
             .collect();
         let expected = [
-            ("Print", "2026-04-28", 24, 46),
-            ("CopyToUSB", "2026-04-29", 5, 43),
-            ("Print", "2026-04-20", 1, 1),
-            ("Print", "2026-04-19", 1, 1),
-            ("Print", "2026-04-18", 1, 1),
+            "Print 2026-04-28 24 46",
+            "CopyToUSB 2026-04-29 5 43",
+            "Print 2026-04-20 1 1",
+            "Print 2026-04-19 1 1",
+            "Print 2026-04-18 1 1",
         ];
-        let expected =
-            expected.map(|(name, day, count, score)| (name.to_owned(), day.to_owned(), count, score));
         assert_eq!(reasons, expected);
+    }
+
+    /// What happened, so many minutes before now, or after it when negative.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Did(&'static str, i64),
+        Trigger(i64),
+        Member(i64, i64),
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let indicator = prop::sample::select(vec!["Print", "CopyToUSB", "SpoDownload", "PhysicalAccess"]);
+        // Around now, and around the edges of activation, of the 30 days and of the horizon.
+        let days = prop::sample::select(vec![0_i64, 0, 0, 1, 29, 30, 31, 89, 119]);
+        let minutes = (days, -6_i64..12).prop_map(|(days, minutes)| days * 24 * 60 + minutes);
+        let event = prop_oneof![
+            6 => (indicator, minutes.clone()).prop_map(|(indicator, at)| Event::Did(indicator, at)),
+            1 => minutes.clone().prop_map(Event::Trigger),
+            1 => (minutes.clone(), minutes).prop_map(|(from, until)| Event::Member(from, until)),
+        ];
+        prop::collection::vec(event, 0..60)
+    }
+
+    fn lived(events: &[Event], rule: TriggerRule, analytics: bool, minute_of_day: i64) -> Example {
+        let mut example = Example::new().scores(&["CopyToUSB"]).with(|example| {
+            example.now = example.day(0).start() + TimeDelta::minutes(minute_of_day);
+            example.rules.settings.user_analytics = analytics;
+        });
+        example = example.policy(POLICY, |policy| policy.trigger_rule = rule);
+        let now = example.now;
+        let at = |minutes: i64| now - TimeDelta::minutes(minutes);
+        for event in events {
+            example = match *event {
+                Event::Did(indicator, ago) => example.touched(indicator, at(ago), "plan.docx"),
+                Event::Trigger(ago) => example.trigger_at(at(ago)),
+                Event::Member(from, until) => {
+                    let until = (until < from).then(|| at(until));
+                    example.member_of(POLICY, at(from), until)
+                }
+            };
+        }
+        example
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn nothing_changes_while_an_assessment_holds(
+            events in events(),
+            recorded in any::<bool>(),
+            analytics in any::<bool>(),
+            minute_of_day in prop_oneof![Just(0_i64), 1430_i64..1440, 0_i64..1440],
+            then in 0_i64..1_000,
+        ) {
+            let rule =
+                if recorded { TriggerRule::Recorded } else { TriggerRule::ExfiltrationActivity };
+            let example = lived(&events, rule, analytics, minute_of_day);
+            let first = assessed(&example);
+            prop_assert!(first.as_of < first.valid_until);
+            prop_assert_eq!((first.level, first.score == 0), (Severity::of_score(first.score), first.level == Severity::None));
+            let nanos = (first.valid_until - first.as_of).num_nanoseconds().unwrap();
+            for at in [nanos - 1, nanos / 1_000 * then] {
+                let later = example.clone().with(|example| example.now += TimeDelta::nanoseconds(at));
+                let later = Assessment { as_of: first.as_of, ..assessed(&later) };
+                prop_assert_eq!(&later, &first);
+            }
+        }
     }
 }
