@@ -81,6 +81,9 @@ pub enum Episode {
     Burst { indicator: usize, when: Moment, count: i64, sensitivity: usize, unallowed: bool, object: usize },
     /// The same count on each of several days.
     Habit { indicator: usize, last_ago: i64, days: i64, each: i64 },
+    /// A day that is just unusual for its indicator, or just not: so many a day for as long as the baseline reaches
+    /// would be a third of it.
+    Spike { indicator: usize, ago: i64, count: i64, more: i64, on_first_day: i64, before_it: i64 },
     /// One object that is collected, taken out, and more.
     Story {
         collection: usize,
@@ -134,6 +137,22 @@ impl Episode {
                 for nth in 0..days * each {
                     let ago = last_ago + nth / each;
                     add(indicator, midnight(now) - Duration::days(ago) + Duration::hours(9), 5, 0, false);
+                }
+            }
+            Self::Spike { indicator, ago, count, more, on_first_day, before_it } => {
+                let mut add_on = |ago: i64, count: i64| {
+                    for _ in 0..count {
+                        let at = midnight(now) - Duration::days(ago) + Duration::hours(15);
+                        add(indicator, at, 5, 0, false);
+                    }
+                };
+                let days = (119 - ago).clamp(1, 90);
+                let count = if days > 20 { count.min(3) } else { count };
+                add_on(ago, count);
+                add_on(ago + days, on_first_day);
+                add_on(ago + days + 1, before_it);
+                for nth in 0..(count * days / 3 + more - on_first_day).max(0) {
+                    add_on(ago + 1 + nth * 7 % days, 1);
                 }
             }
             Self::Story {
@@ -359,9 +378,22 @@ pub fn episode(indicator: impl Strategy<Value = usize> + Clone) -> impl Strategy
                 unallowed,
                 object,
             });
+    let ago_of_spike =
+        prop_oneof![3 => 0_i64..32, 1 => select(vec![28_i64, 29, 30, 102, 104, 105, 105, 106])];
+    let count_of_spike = select(vec![1_i64, 1, 2, 3, 19, 20, 20, 21]);
+    let spike = (indicator.clone(), ago_of_spike, count_of_spike, -2_i64..=2, 0_i64..4, 0_i64..4).prop_map(
+        |(indicator, ago, count, more, on_first_day, before_it)| Episode::Spike {
+            indicator,
+            ago,
+            count,
+            more,
+            on_first_day,
+            before_it,
+        },
+    );
     let habit = (indicator, ago(), 1_i64..40, 1_i64..4)
         .prop_map(|(indicator, last_ago, days, each)| Episode::Habit { indicator, last_ago, days, each });
-    prop_oneof![8 => burst, 1 => habit, 3 => story()]
+    prop_oneof![16 => burst, 2 => habit, 2 => spike, 6 => story()]
 }
 
 fn story() -> impl Strategy<Value = Episode> {
