@@ -10,7 +10,7 @@ use crate::domain::activity::Activity;
 use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
 use crate::domain::time::{UtcDay, Window};
-use crate::domain::user::{Identity, IdentityKey, User, UserNo};
+use crate::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -75,11 +75,24 @@ impl Ledger {
         user
     }
 
-    /// Returns the users whom keys point at.
-    pub fn hits(&self, identity: &Identity) -> Vec<User> {
+    /// Returns the users whom keys point at, each once.
+    pub fn hits(&self, identity: &Identity) -> Vec<UserNo> {
         let of = |key| self.keys.get(key).copied().or_else(|| self.tenant.user_of(key));
-        let users: BTreeSet<UserNo> = identity.keys().filter_map(of).collect();
-        users.into_iter().filter_map(|user| self.look(user, |facts| facts.user.clone())).collect()
+        let mut users: Vec<UserNo> = identity.keys().filter_map(of).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Finds whom a record is about.
+    pub fn join(&self, record: &Identity) -> Join {
+        match self.hits(record).as_slice() {
+            [one] => self.look(*one, |facts| join(record, [&facts.user])).unwrap_or(Join::New),
+            several => {
+                let users = several.iter().filter_map(|user| self.look(*user, |facts| facts.user.clone()));
+                join(record, &users.collect::<Vec<User>>())
+            }
+        }
     }
 
     /// Looks at what is known of a user, drafts first.

@@ -10,7 +10,7 @@ use crate::domain::ids::{PolicyId, TenantId};
 use crate::domain::policy::{Interval, Policy, Trigger};
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::time::UtcDay;
-use crate::domain::user::{Identity, Join, User, UserNo, join};
+use crate::domain::user::{Identity, Join, User, UserNo};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,8 +79,8 @@ impl Planner<'_> {
         if let Some(doer) = self.ledger.doer(&activity.id) {
             let same =
                 |facts: &UserFacts| facts.activities.find(activity.at, &activity.id) == Some(&activity);
-            let is_same = self.ledger.look(doer, same).unwrap_or(false)
-                && self.ledger.hits(identity).iter().any(|user| user.no == doer);
+            let is_same =
+                self.ledger.look(doer, same).unwrap_or(false) && self.ledger.hits(identity).contains(&doer);
             return Ok(if is_same { Outcome::Duplicate } else { Outcome::Conflict(Conflict::ActivityId) });
         }
         let Some(person) = self.find(identity) else { return Ok(CONFLICT) };
@@ -170,7 +170,7 @@ impl Planner<'_> {
 
     /// Finds whom a record is about, or nobody when its keys point at people who cannot be one.
     fn find(&self, identity: &Identity) -> Option<Person> {
-        match join(identity, &self.ledger.hits(identity)) {
+        match self.ledger.join(identity) {
             Join::New => Some(Person::New),
             Join::Same(users) => Some(Person::Known(users)),
             Join::Conflict => None,
@@ -195,13 +195,16 @@ impl Planner<'_> {
         for from in others {
             self.change(Change::Absorbed { from: *from, into: *into })?;
         }
-        let known = self.ledger.look(*into, |facts| facts.user.clone()).ok_or(Malformed)?;
-        let mut whole = known.clone();
-        whole.identity.absorb(identity);
-        whole.guest |= whole.identity.is_guest_name();
-        let is_new = whole != known;
-        if is_new {
-            self.change(Change::User(whole))?;
+        let learn = |facts: &UserFacts| {
+            let learns = facts.user.identity.would_learn(identity);
+            learns.then(|| facts.user.clone())
+        };
+        let known = self.ledger.look(*into, learn).ok_or(Malformed)?;
+        let is_new = known.is_some();
+        if let Some(mut user) = known {
+            user.identity.absorb(identity);
+            user.guest |= user.identity.is_guest_name();
+            self.change(Change::User(user))?;
         }
         Ok((*into, is_new || !others.is_empty()))
     }
