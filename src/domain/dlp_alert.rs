@@ -73,22 +73,27 @@ pub struct Person {
     /// The known users at whom the keys point, by number: none for a stranger, several when the keys contradict
     /// each other.
     pub users: Vec<UserNo>,
+    /// Which mentions these are, by index, lowest first.
+    pub mentions: Vec<usize>,
 }
 
 /// Joins the mentions of an alert to people. Each mention comes with the known users at whom its keys point. The
 /// result does not depend on the order of the mentions.
 ///
-/// Mentions that point at the same known users are one person. So are mentions that share a key, the strongest kind
-/// of key first, unless people who contradict each other share it too: they point at other known users, or have
-/// other object ids or SIDs. Those stay apart, never merged silently (design section 6).
+/// Mentions that point at the same known users, or have the same keys, are one person. So are mentions that share a
+/// key, the strongest kind of key first, unless people who contradict each other share it too: they point at other
+/// known users, or have other object ids or SIDs. Those stay apart, never merged silently (design section 6).
 #[must_use]
 pub fn join_mentions(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
-    let mut people: Vec<Person> = mentions.iter().map(Person::mentioned).collect();
+    let mut people: Vec<Person> = mentions.iter().enumerate().map(Person::mentioned).collect();
     // Which of two names a person keeps depends on their order: this makes it always the same.
     people.sort_by(Person::order);
     people = joined_by_users(people);
     for kind in KEY_KINDS {
         people = joined_by_key(people, kind);
+    }
+    for person in &mut people {
+        person.mentions.sort_unstable();
     }
     people
 }
@@ -105,9 +110,9 @@ const KEY_KINDS: [KeyKind; 4] = [
 ];
 
 impl Person {
-    fn mentioned((identity, users): &(Identity, Vec<UserNo>)) -> Self {
+    fn mentioned((mention, (identity, users)): (usize, &(Identity, Vec<UserNo>))) -> Self {
         let users: BTreeSet<UserNo> = users.iter().copied().collect();
-        Self { identity: identity.clone(), users: users.into_iter().collect() }
+        Self { identity: identity.clone(), users: users.into_iter().collect(), mentions: vec![mention] }
     }
 
     /// Orders people by all that is known of them.
@@ -133,21 +138,24 @@ impl Person {
         if self.users.is_empty() {
             self.users.clone_from(&other.users);
         }
+        self.mentions.extend(&other.mentions);
     }
 }
 
-/// Joins those who point at the same known users.
+/// Joins those who point at the same known users, and strangers with the same keys: one mention that comes twice.
 fn joined_by_users(people: Vec<Person>) -> Vec<Person> {
-    let (known, mut joined): (Vec<_>, Vec<_>) = people.into_iter().partition(|one| !one.users.is_empty());
-    let mut by_users: BTreeMap<Vec<UserNo>, Person> = BTreeMap::new();
-    for person in known {
-        match by_users.entry(person.users.clone()) {
+    let (nameless, named): (Vec<_>, Vec<_>) =
+        people.into_iter().partition(|one| one.users.is_empty() && one.identity.is_empty());
+    let mut same: BTreeMap<(Vec<UserNo>, Vec<IdentityKey>), Person> = BTreeMap::new();
+    for person in named {
+        let keys =
+            if person.users.is_empty() { person.identity.keys().cloned().collect() } else { Vec::new() };
+        match same.entry((person.users.clone(), keys)) {
             Entry::Occupied(mut same) => same.get_mut().absorb(&person),
             Entry::Vacant(new) => drop(new.insert(person)),
         }
     }
-    joined.extend(by_users.into_values());
-    joined
+    nameless.into_iter().chain(same.into_values()).collect()
 }
 
 /// Joins those who share a key of that kind, if nobody who shares it, directly or through others, contradicts.
@@ -205,4 +213,202 @@ fn root(group_of: &mut [usize], mut index: usize) -> usize {
         index = group_of[index];
     }
     index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user::Personal;
+    use uuid::Uuid;
+
+    fn oid(number: u128) -> IdentityKey {
+        IdentityKey::object_id(&Uuid::from_u128(number).to_string()).unwrap()
+    }
+
+    fn sid(number: u32) -> IdentityKey {
+        IdentityKey::sid(&format!("S-1-5-21-{number}")).unwrap()
+    }
+
+    fn address(name: &str) -> IdentityKey {
+        IdentityKey::address(&format!("{name}@x.com")).unwrap()
+    }
+
+    fn account(name: &str) -> IdentityKey {
+        IdentityKey::account(&format!("corp\\{name}")).unwrap()
+    }
+
+    fn mention(keys: &[IdentityKey], users: &[u32]) -> (Identity, Vec<UserNo>) {
+        let identity = keys.iter().cloned().fold(Identity::default(), Identity::with);
+        (identity, users.iter().copied().map(UserNo).collect())
+    }
+
+    /// Joins in every order of a few mentions, and demands one result.
+    fn joined(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
+        let joined = join_mentions(mentions);
+        for order in orders(mentions.len()) {
+            let mentions: Vec<_> = order.iter().map(|index| mentions[*index].clone()).collect();
+            let mut people = join_mentions(&mentions);
+            for person in &mut people {
+                person.mentions = person.mentions.iter().map(|mention| order[*mention]).collect();
+                person.mentions.sort_unstable();
+            }
+            assert_eq!(people, joined);
+        }
+        joined
+    }
+
+    fn orders(count: usize) -> Vec<Vec<usize>> {
+        let Some(last) = count.checked_sub(1) else { return vec![Vec::new()] };
+        let insert = |order: Vec<usize>| {
+            (0..=last).map(move |at| {
+                let mut order = order.clone();
+                order.insert(at, last);
+                order
+            })
+        };
+        orders(last).into_iter().flat_map(insert).collect()
+    }
+
+    /// How many keys and which users each person has, in any order.
+    fn shape(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<(usize, Vec<u32>)> {
+        let shape = |person: Person| {
+            (person.identity.keys().count(), person.users.iter().map(|user| user.0).collect())
+        };
+        let mut shapes: Vec<_> = joined(mentions).into_iter().map(shape).collect();
+        shapes.sort();
+        shapes
+    }
+
+    #[test]
+    fn the_highest_risk_comes_first_and_ties_go_by_score_time_and_key() {
+        let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0);
+        let standing = |level, score, latest_exfiltration, id: &IdentityKey| Standing {
+            level,
+            score,
+            latest_exfiltration,
+            id: Some(id.clone()),
+        };
+        let (a, b) = (address("a"), address("b"));
+        let expected = [
+            standing(Severity::High, 67, None, &b),
+            standing(Severity::Medium, 66, at(1), &b),
+            standing(Severity::Medium, 50, at(2), &b),
+            standing(Severity::Medium, 50, at(1), &oid(9)),
+            standing(Severity::Medium, 50, at(1), &sid(1)),
+            standing(Severity::Medium, 50, at(1), &a),
+            standing(Severity::Medium, 50, at(1), &b),
+            standing(Severity::Medium, 50, None, &a),
+            standing(Severity::None, 0, at(3), &a),
+            Standing { id: None, ..standing(Severity::None, 0, at(3), &a) },
+        ];
+        let mut sorted = expected.to_vec();
+        sorted.reverse();
+        sorted.sort();
+        assert_eq!(sorted, expected);
+    }
+
+    #[test]
+    fn mentions_of_one_known_user_are_one_person() {
+        let mentions = [mention(&[sid(1)], &[7]), mention(&[address("a")], &[7]), mention(&[oid(2)], &[8])];
+        assert_eq!(shape(&mentions), [(1, vec![8]), (2, vec![7])]);
+    }
+
+    #[test]
+    fn strangers_join_by_any_key_also_through_others() {
+        let mentions = [
+            mention(&[oid(1), sid(1)], &[]),
+            mention(&[sid(1), address("a")], &[]),
+            mention(&[address("a"), account("a")], &[]),
+            mention(&[account("b")], &[]),
+        ];
+        assert_eq!(shape(&mentions), [(1, vec![]), (4, vec![])]);
+    }
+
+    #[test]
+    fn a_stranger_joins_the_known_user_whose_key_it_shares() {
+        let mentions =
+            [mention(&[address("known"), account("a")], &[7]), mention(&[account("a"), address("b")], &[])];
+        assert_eq!(shape(&mentions), [(3, vec![7])]);
+    }
+
+    #[test]
+    fn people_who_contradict_each_other_stay_apart_although_they_share_a_key() {
+        assert_eq!(
+            shape(&[mention(&[oid(1), address("a")], &[]), mention(&[oid(2), address("a")], &[])]),
+            [(2, vec![]), (2, vec![])]
+        );
+        assert_eq!(
+            shape(&[mention(&[sid(1), account("a")], &[]), mention(&[sid(2), account("a")], &[])]),
+            [(2, vec![]), (2, vec![])]
+        );
+        assert_eq!(
+            shape(&[
+                mention(&[address("a"), account("x")], &[1]),
+                mention(&[address("b"), account("x")], &[2])
+            ]),
+            [(2, vec![1]), (2, vec![2])]
+        );
+    }
+
+    #[test]
+    fn who_may_be_either_of_two_is_neither() {
+        let either = [
+            mention(&[oid(1), address("a")], &[]),
+            mention(&[oid(2), address("a")], &[]),
+            mention(&[address("a")], &[]),
+            mention(&[address("a"), account("a")], &[]),
+        ];
+        assert_eq!(shape(&either), [(2, vec![]), (2, vec![]), (2, vec![])]);
+    }
+
+    #[test]
+    fn a_mention_that_comes_twice_is_one_person_also_among_people_who_contradict_each_other() {
+        let mentions = [
+            mention(&[oid(1), address("a")], &[1]),
+            mention(&[oid(1), address("b")], &[2]),
+            mention(&[oid(1)], &[]),
+            mention(&[oid(1)], &[]),
+        ];
+        assert_eq!(shape(&mentions), [(1, vec![]), (2, vec![1]), (2, vec![2])]);
+        let nameless = [mention(&[], &[]), mention(&[], &[])];
+        assert_eq!(join_mentions(&nameless).len(), 2, "nothing says who they are");
+    }
+
+    #[test]
+    fn a_stronger_key_decides_before_a_weaker_one_contradicts() {
+        let mentions = [
+            mention(&[oid(1), account("a")], &[]),
+            mention(&[oid(1), address("a")], &[]),
+            mention(&[address("a")], &[]),
+            mention(&[oid(2), account("a")], &[]),
+        ];
+        assert_eq!(shape(&mentions), [(2, vec![]), (3, vec![])]);
+    }
+
+    #[test]
+    fn keys_that_point_at_several_users_make_a_person_of_their_own() {
+        let ambiguous = mention(&[address("a"), address("b")], &[2, 1]);
+        let mentions = [
+            ambiguous.clone(),
+            (ambiguous.0, vec![UserNo(1), UserNo(2)]),
+            mention(&[address("a")], &[1]),
+            mention(&[address("b")], &[2]),
+        ];
+        assert_eq!(shape(&mentions), [(1, vec![1]), (1, vec![2]), (2, vec![1, 2])]);
+    }
+
+    #[test]
+    fn the_name_that_is_kept_does_not_depend_on_the_order() {
+        let named = |name: &str| {
+            let (mut identity, users) = mention(&[address("a")], &[]);
+            identity.display_name = Some(Personal::new(name));
+            (identity, users)
+        };
+        assert_eq!(joined(&[named("B"), named("A"), named("C"), mention(&[address("a")], &[])]).len(), 1);
+    }
+
+    #[test]
+    fn no_mention_is_nobody() {
+        assert_eq!(join_mentions(&[]), []);
+    }
 }

@@ -73,3 +73,98 @@ fn highest_cumulative(tally: &Tally<'_>, settings: &Settings, lookback: Window) 
 fn reason(indicator: Indicator, day: UtcDay, count: i32, score: i32) -> Reason {
     Reason { indicator, day, count, score, severity: Severity::of_score(score) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::activity::Sensitivity;
+    use crate::domain::example::Example;
+    use crate::domain::time::Lookback;
+
+    /// Indicator, days ago, count and score of each reason.
+    fn given(example: &Example) -> Vec<(String, i32, i32, i32)> {
+        reasons(&example.facts, &example.rules.settings, example.now)
+            .into_iter()
+            .map(|one| {
+                assert_eq!(one.severity, Severity::of_score(one.score));
+                let days_ago = example.day(0).since(one.day);
+                (one.indicator.name().to_owned(), days_ago, one.count, one.score)
+            })
+            .collect()
+    }
+
+    fn rows(rows: &[(&str, i32, i32, i32)]) -> Vec<(String, i32, i32, i32)> {
+        rows.iter().map(|(name, day, count, score)| ((*name).to_owned(), *day, *count, *score)).collect()
+    }
+
+    #[test]
+    fn the_weightiest_come_first_then_the_latest_then_by_name() {
+        let example = Example::new()
+            .did("Print", 4, 10)
+            .did("EmailExternal", 4, 10)
+            .did("CopyToUSB", 3, 1)
+            .did("CopyToUSB", 50, 2);
+        let expected = [
+            ("CopyToUSB", 50, 2, 24),
+            ("CopyToUSB", 3, 1, 16),
+            ("EmailExternal", 4, 10, 16),
+            ("Print", 4, 10, 16),
+        ];
+        assert_eq!(given(&example), rows(&expected));
+    }
+
+    #[test]
+    fn there_are_at_most_five() {
+        let example = (0..9).fold(Example::new(), |example, days_ago| example.did("CopyToUSB", days_ago, 1));
+        let expected: Vec<_> = (0..5).map(|days_ago| ("CopyToUSB", days_ago, 1, 16)).collect();
+        assert_eq!(given(&example), rows(&expected));
+    }
+
+    #[test]
+    fn the_highest_cumulative_insight_is_one_of_the_five_and_the_latest_of_equals() {
+        let example =
+            Example::new().did("Print", 29, 26).did("EmailExternal", 3, 9).did("EmailExternal", 1, 1);
+        let expected = [
+            (CUMULATIVE, 1, 36, 70),
+            ("Print", 29, 26, 53),
+            ("EmailExternal", 3, 9, 13),
+            ("EmailExternal", 1, 1, 1),
+        ];
+        assert_eq!(given(&example), rows(&expected));
+        let equals = Example::new().did("Print", 29, 67).did("Print", 0, 1);
+        assert_eq!(given(&equals)[0], rows(&[(CUMULATIVE, 0, 68, 100)])[0]);
+    }
+
+    #[test]
+    fn no_booster_no_sequence_and_no_hidden_activity_is_told() {
+        let example = Example::in_scope()
+            .did("PhysicalAccess", 0, 50)
+            .did("EpoFileRenamed", 0, 50)
+            .with(|example| example.facts.user.confirmed_violation_before = true);
+        let at = example.at(1);
+        let example = example.touched("SpoDownload", at, "a").did_at("CopyToUSB", at, |activity| {
+            activity.object_name = crate::domain::user::Personal::new("a");
+            activity.sensitivity = Sensitivity::HighlyConfidential;
+            activity.unallowed_destination = true;
+        });
+        assert_eq!(given(&example), rows(&[("CopyToUSB", 1, 1, 16)]));
+    }
+
+    #[test]
+    fn a_policys_own_thresholds_do_not_show() {
+        let strict = Thresholds { t1: 1, t2: 2, t3: 3 };
+        let example = Example::in_scope().did("Print", 0, 10).policy("leaks", |policy| {
+            policy.scope = crate::domain::policy::Scope::Listed([(Indicator::named("Print"), strict)].into());
+        });
+        assert_eq!(given(&example), rows(&[("Print", 0, 10, 16)]));
+    }
+
+    #[test]
+    fn days_before_the_lookback_and_of_no_weight_are_left_out() {
+        let example = Example::new().did("CopyToUSB", 90, 1).did("CopyToUSB", 89, 2).with(|example| {
+            example.rules.settings.lookback = Lookback::new(90).unwrap();
+        });
+        assert_eq!(given(&example), rows(&[("CopyToUSB", 89, 2, 24)]));
+        assert_eq!(given(&Example::new().did("CopyToUSB", -1, 1)), []);
+    }
+}

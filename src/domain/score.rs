@@ -260,7 +260,9 @@ mod tests {
     fn the_ten_highest_count_the_first_whole_and_the_others_less_and_less() {
         let score = |scores: &[i32]| {
             let mut top = TopTen::default();
-            scores.iter().for_each(|score| top.add(*score));
+            for score in scores {
+                top.add(*score);
+            }
             top.score()
         };
         assert_eq!(score(&[]), 0);

@@ -126,3 +126,98 @@ impl DayTotal {
 fn unusual_count(day: &DayCount) -> i32 {
     if day.is_unusual(Policy::VOLUME_CUTOFF) { day.count } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::example::Example;
+    use chrono::TimeDelta;
+
+    fn ids(example: &Example, window: Window) -> Vec<&str> {
+        let rows = exfiltration(&example.facts, &example.rules.settings, window);
+        rows.map(|row| row.activity().id.as_str()).collect()
+    }
+
+    fn window(example: &Example, first: i32, last: i32) -> Window {
+        Window { first: example.day(first), last: example.day(last) }
+    }
+
+    #[test]
+    fn a_timeline_holds_the_shared_activities_of_its_window_in_order() {
+        let example = Example::new()
+            .did("Print", 3, 1)
+            .did("EmailExternal", 1, 2)
+            .did("PhysicalAccess", 1, 1)
+            .did("SpoDownload", 1, 1)
+            .did("Invented", 1, 1)
+            .did("Print", 2, 1)
+            .did("Print", 1, 1)
+            .did("Print", 0, 1);
+        assert_eq!(ids(&example, window(&example, 2, 1)), ["000007", "000002", "000008", "000003"]);
+        assert!(ids(&example, window(&example, 1, 2)).is_empty());
+        let all = window(&example, 119, 0);
+        let mut backwards: Vec<&str> = exfiltration(&example.facts, &example.rules.settings, all)
+            .rev()
+            .map(|row| row.activity().id.as_str())
+            .collect();
+        backwards.reverse();
+        assert_eq!(backwards, ids(&example, all));
+    }
+
+    #[test]
+    fn what_the_tenant_turns_on_or_off_shows_or_not() {
+        let example = Example::new().did("Print", 0, 1).did("SpoDownload", 0, 1).did("Invented", 0, 1);
+        let example = example.with(|example| {
+            let settings = &mut example.rules.settings;
+            settings.overrides.insert(Indicator::named("Print"), false);
+            settings.overrides.insert(Indicator::named("SpoDownload"), true);
+            settings.custom.insert(Indicator::named("Invented"));
+        });
+        assert_eq!(ids(&example, window(&example, 0, 0)), ["000002", "000003"]);
+    }
+
+    #[test]
+    fn a_summary_adds_up_by_indicator_and_by_day() {
+        let example = Example::new()
+            .did("Print", 5, 1)
+            .did("Print", 2, 20)
+            .did("EmailExternal", 2, 2)
+            .did("CopyToUSB", 1, 2)
+            .did("PhysicalAccess", 1, 50);
+        let summary = summarise(&example.facts, &example.rules.settings, window(&example, 119, 0));
+        assert_eq!((summary.total, summary.unusual_total), (25, 20));
+        let by_indicator: Vec<_> = summary
+            .by_indicator
+            .iter()
+            .map(|total| (total.indicator.name(), total.count, total.unusual_count))
+            .collect();
+        assert_eq!(by_indicator, [("Print", 21, 20), ("CopyToUSB", 2, 0), ("EmailExternal", 2, 0)]);
+        let print = &summary.by_indicator[0];
+        let (first, last) = (example.at(5), example.at(2) + TimeDelta::seconds(19));
+        assert_eq!((print.first_at, print.last_at), (first, last));
+        let by_day: Vec<_> = summary
+            .by_day
+            .iter()
+            .map(|total| (example.day(0).since(total.day), total.count, total.unusual_count))
+            .collect();
+        assert_eq!(by_day, [(5, 1, 0), (2, 22, 20), (1, 2, 0)]);
+    }
+
+    #[test]
+    fn days_before_the_window_count_for_what_is_usual_and_for_nothing_else() {
+        let example = Example::new().did("Print", 30, 600).did("Print", 2, 20);
+        let summary = summarise(&example.facts, &example.rules.settings, window(&example, 10, 0));
+        assert_eq!((summary.total, summary.unusual_total, summary.by_day.len()), (20, 0, 1));
+        let longer = summarise(&example.facts, &example.rules.settings, window(&example, 30, 0));
+        assert_eq!((longer.total, longer.unusual_total), (620, 600));
+    }
+
+    #[test]
+    fn nothing_adds_up_to_nothing() {
+        let example = Example::new();
+        let all = window(&example, 119, 0);
+        let expected =
+            Summary { window: all, total: 0, unusual_total: 0, by_indicator: Vec::new(), by_day: Vec::new() };
+        assert_eq!(summarise(&example.facts, &example.rules.settings, all), expected);
+    }
+}

@@ -2,7 +2,8 @@
 
 use crate::domain::settings::Settings;
 use crate::gate::admission::{Permit, Unavailable};
-use crate::store::{ChangedSettings, Store, StoreError, VersionedSettings};
+pub use crate::store::{ChangedSettings, VersionedSettings};
+use crate::store::{Store, StoreError};
 use std::sync::Arc;
 
 /// How often a change is tried again when another one came first.

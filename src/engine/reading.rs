@@ -43,6 +43,8 @@ pub struct Involved {
     pub assessment: Assessment,
     /// The keys point at several known people.
     pub ambiguous: bool,
+    /// Which of the alert's mentions are this person, by index, lowest first.
+    pub mentions: Vec<usize>,
     /// The facts from which more may be shown: of one known person, above None.
     shown: Option<SharedFacts>,
 }
@@ -144,7 +146,7 @@ impl Reading<'_> {
             .into_iter()
             .map(|person| {
                 let known: Vec<SharedFacts> = person.users.iter().map(|no| Arc::clone(by_no[no])).collect();
-                let involved = self.involved(person.identity, &known);
+                let involved = self.involved(person.identity, person.mentions, &known);
                 (involved.standing(), involved)
             })
             .collect();
@@ -160,28 +162,25 @@ impl Reading<'_> {
     /// Returns the person at position `at`, as if an alert involved them alone.
     #[must_use]
     pub fn person(&self, mention: &Identity, at: usize) -> Involved {
-        self.involved(mention.clone(), &self.found[at])
+        self.involved(mention.clone(), vec![0], &self.found[at])
     }
 
-    fn involved(&self, mention: Identity, known: &[SharedFacts]) -> Involved {
-        let assessed = known
-            .iter()
-            .map(|facts| self.assessor.assess(self.grant.tenant(), facts, &self.rules, self.as_of()));
-        let ambiguous = known.len() > 1;
-        let valid_until = assessed.clone().map(|one| one.valid_until).min();
-        let mut assessment = assessed
-            .max_by_key(|one| (one.level, one.score, one.latest_exfiltration))
-            .unwrap_or_else(|| level::unknown(self.as_of()));
+    fn involved(&self, mention: Identity, mentions: Vec<usize>, known: &[SharedFacts]) -> Involved {
+        let assess =
+            |facts: &SharedFacts| self.assessor.assess(self.grant.tenant(), facts, &self.rules, self.as_of());
+        let assessed: Vec<Assessment> = known.iter().map(assess).collect();
+        let valid_until = assessed.iter().map(|one| one.valid_until).min();
+        let highest = assessed.into_iter().max_by_key(|one| (one.level, one.score, one.latest_exfiltration));
+        let mut assessment = highest.unwrap_or_else(|| level::unknown(self.as_of()));
         assessment.valid_until = valid_until.unwrap_or(assessment.valid_until);
-        let shown = match known {
-            [only] if assessment.level > Severity::None => Some(Arc::clone(only)),
-            _ => None,
+        let (identity, shown) = match known {
+            [only] if assessment.level > Severity::None => {
+                (only.user.identity.clone(), Some(Arc::clone(only)))
+            }
+            [only] => (only.user.identity.clone(), None),
+            _ => (mention, None),
         };
-        let identity = match known {
-            [only] => only.user.identity.clone(),
-            _ => mention,
-        };
-        Involved { identity, assessment, ambiguous, shown }
+        Involved { identity, assessment, ambiguous: known.len() > 1, mentions, shown }
     }
 
     /// Returns why a person has their level, from exfiltration alone (`risk-model.md` 8).

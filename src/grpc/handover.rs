@@ -32,10 +32,6 @@ impl<S> Layer<S> for HandOverLayer {
 #[derive(Clone, Debug)]
 pub struct HandOver<S>(S);
 
-impl<S: tonic::server::NamedService> tonic::server::NamedService for HandOver<S> {
-    const NAME: &'static str = S::NAME;
-}
-
 impl<S, R> Service<Request<R>> for HandOver<S>
 where
     S: Service<Request<R>, Response = Response<tonic::body::Body>>,

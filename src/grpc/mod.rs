@@ -1,6 +1,15 @@
-//! The gRPC adapter: parse, admit, read, disclose; nothing else. Never names the store or a rule.
+//! The services: parse, admit, ask, render; nothing else.
 
 pub mod status;
 pub mod reply;
 pub mod codec;
 pub mod handover;
+pub mod limits;
+pub mod parse;
+pub mod page;
+pub mod render;
+pub mod enrichment;
+pub mod incidents;
+pub mod records;
+pub mod ingest;
+pub mod settings;

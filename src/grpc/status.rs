@@ -136,6 +136,12 @@ pub fn overloaded(message: &str) -> Status {
     status(Code::ResourceExhausted, ErrorReason::Overloaded, message, ErrorDetails::new())
 }
 
+/// The message is larger than its service takes.
+#[must_use]
+pub fn too_large() -> Status {
+    overloaded("the message is larger than the limit of this service; send less at once")
+}
+
 /// A fault of ours. `cause` goes to the log, the caller reads a constant.
 #[must_use]
 pub fn internal(cause: &str) -> Status {

@@ -70,7 +70,7 @@ impl Planner<'_> {
             Fact::Policy(policy) => self.policy(policy),
             Fact::Membership { user, policy, intervals } => self.membership(&user, policy, intervals),
             Fact::Trigger { user, trigger } => self.trigger(&user, trigger),
-            Fact::RiskAlert { user, alert } => self.alert(&user, alert),
+            Fact::RiskAlert { user, alert } => self.alert(&user, &alert),
         }
     }
 
@@ -150,18 +150,18 @@ impl Planner<'_> {
     }
 
     /// A newer state of an alert replaces an older one, never the other way round.
-    fn alert(&mut self, identity: &Identity, alert: RiskAlert) -> Judged {
+    fn alert(&mut self, identity: &Identity, alert: &RiskAlert) -> Judged {
         let Some(person) = self.find(identity) else { return Ok(CONFLICT) };
         let owns = |owner| matches!(&person, Person::Known(users) if users.contains(&owner));
         if self.ledger.alerted(&alert.id).is_some_and(|owner| !owns(owner)) {
             return Ok(Outcome::Conflict(Conflict::RiskAlertId));
         }
         let (user, mut is_changed) = self.meet(person, identity)?;
-        let is_known = |facts: &UserFacts| {
-            let known = facts.alerts.get(&alert.id);
-            known.is_some_and(|known| *known == alert || known.updated_at > alert.updated_at)
+        let next = |facts: &UserFacts| match facts.alerts.get(&alert.id) {
+            Some(known) => known.updated(alert),
+            None => Some(alert.clone()),
         };
-        if !self.ledger.look(user, is_known).ok_or(Malformed)? {
+        if let Some(alert) = self.ledger.look(user, next).ok_or(Malformed)? {
             self.change(Change::Alert { user, alert })?;
             is_changed = true;
         }

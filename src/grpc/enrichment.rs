@@ -1,0 +1,243 @@
+//! `AlertEnrichmentService`: the queue's column, the actors of an alert, and a user's timeline.
+
+use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::ids::TenantId;
+use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
+use crate::domain::user::Identity;
+use crate::engine::reading::{Engine, TimelineQuery};
+use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::grpc::page;
+use crate::grpc::page::PageTokens;
+use crate::grpc::parse;
+use crate::grpc::parse::Fields;
+use crate::grpc::render;
+use crate::grpc::render::{Renderer, View};
+use crate::grpc::reply::Reply;
+use crate::grpc::status;
+use crate::grpc::status::Invalid;
+use crate::pb;
+use crate::pb::alert_enrichment_service_server::AlertEnrichmentService;
+use crate::pb::enrich_alert_result::Result as Of;
+use crate::pb::{ActivityOrder, EnrichmentView, ErrorReason};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// The activities of an actor when the caller does not say how many.
+pub const ACTIVITIES_DEFAULT: usize = 50;
+/// The most activities of an actor.
+pub const ACTIVITIES_MAX: usize = 200;
+/// The most activities that a page of alerts can ask for: involved users times activities of each.
+const PAGE_ACTIVITIES_MAX: usize = 50_000;
+const TIMELINE_DEFAULT: usize = 100;
+const TIMELINE_MAX: usize = 1_000;
+const INDICATORS_MAX: usize = 100;
+
+/// Answers a DLP alert queue.
+pub struct Enrichment {
+    /// Decides before anything is looked up.
+    pub gate: Gate,
+    /// Knows the answers.
+    pub engine: Arc<Engine>,
+    /// Makes page tokens.
+    pub tokens: Arc<PageTokens>,
+}
+
+#[tonic::async_trait]
+impl AlertEnrichmentService for Enrichment {
+    async fn enrich_alert(
+        &self,
+        request: Request<pb::EnrichAlertRequest>,
+    ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Status> {
+        let (tenant, alert, view) = one_alert(&request.into_inner())?;
+        match self.enrich(tenant, &alert, view).await {
+            Err(Refusal::SharingOff(off)) => {
+                Ok(Reply::<pb::EnrichAlertResponse>::not_available(off, alert.id))
+            }
+            answer => answer.map_err(status::refused),
+        }
+    }
+
+    async fn batch_enrich_alerts(
+        &self,
+        request: Request<pb::BatchEnrichAlertsRequest>,
+    ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Status> {
+        let (tenant, alerts, view) = alert_page(&request.into_inner())?;
+        match self.enrich_page(tenant, &alerts, view).await {
+            Err(Refusal::SharingOff(off)) => {
+                let ids =
+                    alerts.into_iter().map(|one| one.map(|alert| alert.id).map_err(Invalid::into_refusal));
+                Ok(Reply::<pb::BatchEnrichAlertsResponse>::not_available(off, ids.collect()))
+            }
+            answer => answer.map_err(status::refused),
+        }
+    }
+
+    async fn list_user_activities(
+        &self,
+        request: Request<pb::ListUserActivitiesRequest>,
+    ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Status> {
+        let asked = Timeline::parse(&request.into_inner())?;
+        let grant = self.gate.admit(asked.tenant).await.map_err(status::refused)?;
+        let answer = self.list(&grant, &asked).await?;
+        Reply::disclose(grant, answer).map_err(status::sharing_off)
+    }
+}
+
+impl Enrichment {
+    async fn enrich(
+        &self,
+        tenant: TenantId,
+        alert: &DlpAlert,
+        view: View,
+    ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
+        let grant = self.gate.admit(tenant).await?;
+        let reading = self.engine.read(&grant, &alert.involved).await?;
+        let alert = self.renderer(&grant, &reading, view).alert(alert, 0);
+        drop(reading);
+        Ok(Reply::disclose(grant, pb::EnrichAlertResponse { alert: Some(alert) })?)
+    }
+
+    async fn enrich_page(
+        &self,
+        tenant: TenantId,
+        alerts: &[Result<DlpAlert, Invalid>],
+        view: View,
+    ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
+        let grant = self.gate.admit(tenant).await?;
+        let people: Vec<Identity> =
+            alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
+        let reading = self.engine.read(&grant, &people).await?;
+        let renderer = self.renderer(&grant, &reading, view);
+        let mut at = 0;
+        let mut results = Vec::with_capacity(alerts.len());
+        for alert in alerts {
+            let result = match alert {
+                Ok(alert) => Of::Alert(renderer.alert(alert, at)),
+                Err(invalid) => Of::Refusal(invalid.clone().into_refusal()),
+            };
+            at += alert.as_ref().map_or(0, |alert| alert.involved.len());
+            results.push(pb::EnrichAlertResult { result: Some(result) });
+        }
+        drop(reading);
+        Ok(Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results })?)
+    }
+
+    async fn list(
+        &self,
+        grant: &SharingGrant,
+        asked: &Timeline,
+    ) -> Result<pb::ListUserActivitiesResponse, Status> {
+        let people = std::slice::from_ref(&asked.user);
+        let reading = self.engine.read(grant, people).await.map_err(|cause| status::unavailable(&cause))?;
+        let involved = reading.person(&asked.user, 0);
+        if involved.ambiguous {
+            return Err(names_two_people().into());
+        }
+        let renderer = self.renderer(grant, &reading, View::Severity);
+        let after = match (asked.page_token.as_str(), renderer.bound(&involved, &asked.query)) {
+            ("", _) => None,
+            (token, Some(bound)) => Some(self.tokens.open(bound, token)?),
+            (_, None) => return Err(page::refusal().into()),
+        };
+        let (activities, next_page_token) =
+            renderer.page(&involved, &asked.query, after.as_ref(), asked.size);
+        let window = Some(render::window(reading.window(&asked.query)));
+        Ok(pb::ListUserActivitiesResponse { activities, next_page_token, window })
+    }
+
+    fn renderer<'a>(
+        &'a self,
+        grant: &'a SharingGrant,
+        reading: &'a crate::engine::reading::Reading<'a>,
+        view: View,
+    ) -> Renderer<'a> {
+        Renderer { grant, reading, tokens: &self.tokens, view }
+    }
+}
+
+/// The refusal of a user whose keys point at several known people.
+#[must_use]
+pub fn names_two_people() -> Invalid {
+    Invalid::one(ErrorReason::InvalidField, "user", "has keys of two or more people; name one of them")
+}
+
+fn one_alert(request: &pb::EnrichAlertRequest) -> Result<(TenantId, DlpAlert, View), Invalid> {
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(&request.tenant_id);
+    let view = view(&mut fields, request.view, request.activity_page_size, EnrichmentView::Summary);
+    let alert = fields.part(parse::dlp_alert(format_args!("alert"), request.alert.as_ref()));
+    fields.finish(tenant.zip(alert).map(|(tenant, alert)| (tenant, alert, view)))
+}
+
+type AlertPage = (TenantId, Vec<Result<DlpAlert, Invalid>>, View);
+
+fn alert_page(request: &pb::BatchEnrichAlertsRequest) -> Result<AlertPage, Invalid> {
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(&request.tenant_id);
+    let view = view(&mut fields, request.view, request.activity_page_size, EnrichmentView::Severity);
+    let alerts = fields.part(parse::alert_page(&request.alerts));
+    let (tenant, alerts) = fields.finish(tenant.zip(alerts))?;
+    let involved: usize = alerts.iter().flatten().map(|alert| alert.involved.len()).sum();
+    match view {
+        View::Full(size) if size * involved > PAGE_ACTIVITIES_MAX => {
+            let bound = "times the involved users must be at most 50000; ask for fewer activities or alerts";
+            Err(Invalid::one(ErrorReason::BatchTooLarge, "activity_page_size", bound))
+        }
+        _ => Ok((tenant, alerts, view)),
+    }
+}
+
+fn view(fields: &mut Fields, view: i32, size: i32, unset: EnrichmentView) -> View {
+    let size = fields.size(format_args!("activity_page_size"), size, ACTIVITIES_DEFAULT, ACTIVITIES_MAX);
+    let view = match fields.known(format_args!("view"), view) {
+        Some(EnrichmentView::Unspecified) | None => unset,
+        Some(view) => view,
+    };
+    match view {
+        EnrichmentView::Unspecified | EnrichmentView::Severity => View::Severity,
+        EnrichmentView::Summary => View::Summary,
+        EnrichmentView::Full => View::Full(size),
+    }
+}
+
+/// What `ListUserActivities` asks for.
+struct Timeline {
+    tenant: TenantId,
+    user: Identity,
+    query: TimelineQuery,
+    size: usize,
+    page_token: String,
+}
+
+impl Timeline {
+    fn parse(request: &pb::ListUserActivitiesRequest) -> Result<Self, Invalid> {
+        let mut fields = Fields::default();
+        let tenant = fields.tenant(&request.tenant_id);
+        let user = fields.person(format_args!("user"), request.user.as_ref());
+        let query = query(&mut fields, request);
+        let size = request.page_size.min(TIMELINE_MAX.try_into().unwrap_or(i32::MAX));
+        let size = fields.size(format_args!("page_size"), size, TIMELINE_DEFAULT, TIMELINE_MAX);
+        let page_token = request.page_token.clone();
+        fields.finish(tenant.zip(user).map(|(tenant, user)| Self { tenant, user, query, size, page_token }))
+    }
+}
+
+fn query(fields: &mut Fields, request: &pb::ListUserActivitiesRequest) -> TimelineQuery {
+    let window = request.window.clone().unwrap_or_default();
+    let first = fields.day(format_args!("window.start_day"), &window.start_day);
+    let last = fields.day(format_args!("window.end_day"), &window.end_day);
+    let in_order = first.zip(last).is_none_or(|(first, last)| first <= last);
+    fields.demand(in_order, format_args!("window.start_day"), "must not be after end_day");
+    let names = &request.indicators;
+    fields.demand(names.len() <= INDICATORS_MAX, format_args!("indicators"), "must be at most 100");
+    for (i, name) in names.iter().take(INDICATORS_MAX).enumerate() {
+        fields.text(format_args!("indicators[{i}]"), name, NAME_BYTES_MAX);
+    }
+    let order = fields.known(format_args!("order"), request.order);
+    TimelineQuery {
+        first,
+        last,
+        indicators: names.iter().map(|name| Indicator::named(name)).collect(),
+        oldest_first: order == Some(ActivityOrder::OldestFirst),
+    }
+}

@@ -1,0 +1,157 @@
+//! `IncidentService`: what Defender incident pages show about the users of an incident.
+
+use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::ids::TenantId;
+use crate::domain::user::Identity;
+use crate::engine::reading::Engine;
+use crate::gate::admission::{Gate, Refusal, SharingGrant, Unavailable};
+use crate::grpc::enrichment::{ACTIVITIES_DEFAULT, ACTIVITIES_MAX, names_two_people};
+use crate::grpc::page::PageTokens;
+use crate::grpc::parse;
+use crate::grpc::parse::{ALERT_ID_BYTES_MAX, Fields};
+use crate::grpc::render;
+use crate::grpc::render::{Renderer, View};
+use crate::grpc::reply::Reply;
+use crate::grpc::status;
+use crate::grpc::status::Invalid;
+use crate::pb;
+use crate::pb::incident_service_server::IncidentService;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// Feeds incident pages.
+pub struct Incidents {
+    /// Decides before anything is looked up.
+    pub gate: Gate,
+    /// Knows the answers.
+    pub engine: Arc<Engine>,
+    /// Makes page tokens.
+    pub tokens: Arc<PageTokens>,
+}
+
+#[tonic::async_trait]
+impl IncidentService for Incidents {
+    async fn get_impacted_assets(
+        &self,
+        request: Request<pb::GetImpactedAssetsRequest>,
+    ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Status> {
+        let request = request.into_inner();
+        let (tenant, alerts) = incident(&request.tenant_id, &request.incident_id, &request.alerts)?;
+        let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
+        let answer =
+            self.assets(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
+        Reply::disclose(grant, answer).map_err(status::sharing_off)
+    }
+
+    async fn list_impacted_entities(
+        &self,
+        request: Request<pb::ListImpactedEntitiesRequest>,
+    ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Status> {
+        let request = request.into_inner();
+        let (tenant, alerts) = incident(&request.tenant_id, &request.incident_id, &request.alerts)?;
+        let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
+        let answer =
+            self.entities(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
+        Reply::disclose(grant, answer).map_err(status::sharing_off)
+    }
+
+    async fn get_user_risk(
+        &self,
+        request: Request<pb::GetUserRiskRequest>,
+    ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Status> {
+        let (tenant, user, size) = one_user(&request.into_inner())?;
+        let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
+        let answer = self.user_risk(&grant, &user, size).await?;
+        Reply::disclose(grant, answer).map_err(status::sharing_off)
+    }
+}
+
+impl Incidents {
+    async fn assets(
+        &self,
+        grant: &SharingGrant,
+        incident_id: String,
+        alerts: &[DlpAlert],
+    ) -> Result<pb::GetImpactedAssetsResponse, Unavailable> {
+        let people = people(alerts);
+        let reading = self.engine.read(grant, &people).await?;
+        let queue = reading.queue(&people, 0);
+        let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Severity };
+        Ok(pb::GetImpactedAssetsResponse {
+            incident_id,
+            assets: renderer.impacted(&queue),
+            as_of: Some(render::timestamp(reading.as_of())),
+            valid_until: Some(render::timestamp(queue.valid_until)),
+        })
+    }
+
+    async fn entities(
+        &self,
+        grant: &SharingGrant,
+        incident_id: String,
+        alerts: &[DlpAlert],
+    ) -> Result<pb::ListImpactedEntitiesResponse, Unavailable> {
+        let people = people(alerts);
+        let alert_of: Vec<usize> =
+            alerts.iter().enumerate().flat_map(|(i, alert)| alert.involved.iter().map(move |_| i)).collect();
+        let reading = self.engine.read(grant, &people).await?;
+        let mut involved = reading.queue(&people, 0).involved;
+        involved.sort_by(|a, b| a.identity.canonical().cmp(&b.identity.canonical()));
+        let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Severity };
+        let entities = involved.iter().map(|one| {
+            let mut matched: Vec<usize> = one.mentions.iter().map(|mention| alert_of[*mention]).collect();
+            matched.sort_unstable();
+            matched.dedup();
+            pb::ImpactedEntity {
+                user: Some(renderer.identity(&one.identity)),
+                alert_ids: matched.into_iter().map(|alert| alerts[alert].id.clone()).collect(),
+            }
+        });
+        Ok(pb::ListImpactedEntitiesResponse { incident_id, entities: entities.collect() })
+    }
+
+    async fn user_risk(
+        &self,
+        grant: &SharingGrant,
+        user: &Identity,
+        size: usize,
+    ) -> Result<pb::GetUserRiskResponse, Status> {
+        let reading = self
+            .engine
+            .read(grant, std::slice::from_ref(user))
+            .await
+            .map_err(|cause| status::refused(Refusal::Unavailable(cause)))?;
+        let involved = reading.person(user, 0);
+        if involved.ambiguous {
+            return Err(names_two_people().into());
+        }
+        let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Full(size) };
+        Ok(pb::GetUserRiskResponse {
+            actor: Some(renderer.actor(&involved)),
+            as_of: Some(render::timestamp(reading.as_of())),
+            valid_until: Some(render::timestamp(involved.assessment.valid_until)),
+            window: Some(render::window(reading.lookback())),
+        })
+    }
+}
+
+fn people(alerts: &[DlpAlert]) -> Vec<Identity> {
+    alerts.iter().flat_map(|alert| alert.involved.iter().cloned()).collect()
+}
+
+fn incident(tenant: &str, id: &str, alerts: &[pb::DlpAlert]) -> Result<(TenantId, Vec<DlpAlert>), Invalid> {
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(tenant);
+    fields.length(format_args!("incident_id"), id, ALERT_ID_BYTES_MAX);
+    let alerts = fields.part(parse::incident_alerts(alerts));
+    fields.finish(tenant.zip(alerts))
+}
+
+fn one_user(request: &pb::GetUserRiskRequest) -> Result<(TenantId, Identity, usize), Invalid> {
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(&request.tenant_id);
+    let user = fields.person(format_args!("user"), request.user.as_ref());
+    let size = request.activity_page_size;
+    let size = fields.size(format_args!("activity_page_size"), size, ACTIVITIES_DEFAULT, ACTIVITIES_MAX);
+    fields.finish(tenant.zip(user).map(|(tenant, user)| (tenant, user, size)))
+}

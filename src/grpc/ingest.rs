@@ -1,0 +1,233 @@
+//! `IngestService`: facts come in item by item; what was understood is committed together.
+
+use crate::domain::facts::{Conflict, Fact, Outcome};
+use crate::domain::ids::TenantId;
+use crate::engine::recorder::{Recorded, Recorder};
+use crate::gate::admission::Gate;
+use crate::grpc::parse::Fields;
+use crate::grpc::records;
+use crate::grpc::records::{Item, Rejected};
+use crate::grpc::status;
+use crate::grpc::status::Invalid;
+use crate::pb;
+use crate::pb::ingest_service_server::IngestService;
+use crate::pb::{ErrorReason, IngestOutcome};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// The most activities, users, memberships, triggers or alerts of a call.
+const ITEMS_MAX: usize = 10_000;
+/// The most policies of a call.
+const POLICIES_MAX: usize = 100;
+
+/// Takes facts in.
+#[derive(Clone)]
+pub struct Ingest {
+    /// Says for which tenant.
+    pub gate: Gate,
+    /// Makes facts durable.
+    pub recorder: Arc<Recorder>,
+}
+
+/// One call's items: what each means, or why it is refused.
+type Items = Vec<Result<Item, Rejected>>;
+/// What became of the items.
+type Report = (Option<pb::IngestCounts>, Vec<pb::IngestResult>);
+
+#[tonic::async_trait]
+impl IngestService for Ingest {
+    async fn ingest_activities(
+        &self,
+        request: Request<pb::IngestActivitiesRequest>,
+    ) -> Result<Response<pb::IngestActivitiesResponse>, Status> {
+        Ok(Response::new(self.activities(request.into_inner()).await?))
+    }
+
+    type StreamActivitiesStream = ReceiverStream<Result<pb::StreamActivitiesResponse, Status>>;
+
+    async fn stream_activities(
+        &self,
+        request: Request<Streaming<pb::StreamActivitiesRequest>>,
+    ) -> Result<Response<Self::StreamActivitiesStream>, Status> {
+        // One acknowledgement may wait for the caller to read it; the next batch is not read before.
+        let (acks, answer) = mpsc::channel(1);
+        let ingest = self.clone();
+        let mut batches = request.into_inner();
+        tokio::spawn(async move {
+            while let Some(ack) = ingest.next_ack(&mut batches).await {
+                let is_last = ack.is_err();
+                if acks.send(ack).await.is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(answer)))
+    }
+
+    async fn upsert_users(
+        &self,
+        request: Request<pb::UpsertUsersRequest>,
+    ) -> Result<Response<pb::UpsertUsersResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = call(&request.tenant_id, "users", request.users.len(), ITEMS_MAX)?;
+        let items = request.users.iter().map(records::user).collect();
+        let (counts, results) = self.record(tenant, items).await?;
+        Ok(Response::new(pb::UpsertUsersResponse { counts, results }))
+    }
+
+    async fn upsert_policies(
+        &self,
+        request: Request<pb::UpsertPoliciesRequest>,
+    ) -> Result<Response<pb::UpsertPoliciesResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = call(&request.tenant_id, "policies", request.policies.len(), POLICIES_MAX)?;
+        let items = request.policies.iter().map(records::policy).collect();
+        let (counts, results) = self.record(tenant, items).await?;
+        Ok(Response::new(pb::UpsertPoliciesResponse { counts, results }))
+    }
+
+    async fn set_memberships(
+        &self,
+        request: Request<pb::SetMembershipsRequest>,
+    ) -> Result<Response<pb::SetMembershipsResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = call(&request.tenant_id, "memberships", request.memberships.len(), ITEMS_MAX)?;
+        let items = request.memberships.iter().map(records::membership).collect();
+        let (counts, results) = self.record(tenant, items).await?;
+        Ok(Response::new(pb::SetMembershipsResponse { counts, results }))
+    }
+
+    async fn record_triggers(
+        &self,
+        request: Request<pb::RecordTriggersRequest>,
+    ) -> Result<Response<pb::RecordTriggersResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = call(&request.tenant_id, "triggers", request.triggers.len(), ITEMS_MAX)?;
+        let items = request.triggers.iter().map(records::trigger).collect();
+        let (counts, results) = self.record(tenant, items).await?;
+        Ok(Response::new(pb::RecordTriggersResponse { counts, results }))
+    }
+
+    async fn import_risk_alerts(
+        &self,
+        request: Request<pb::ImportRiskAlertsRequest>,
+    ) -> Result<Response<pb::ImportRiskAlertsResponse>, Status> {
+        let request = request.into_inner();
+        let count = request.alerts.len() + request.raw_records.len();
+        let tenant = call(&request.tenant_id, "alerts", count, ITEMS_MAX)?;
+        let raw = request.raw_records.iter().map(|raw| records::raw_risk_alert(raw));
+        let items = request.alerts.iter().map(records::risk_alert).chain(raw).collect();
+        let (counts, results) = self.record(tenant, items).await?;
+        Ok(Response::new(pb::ImportRiskAlertsResponse { counts, results }))
+    }
+}
+
+impl Ingest {
+    async fn activities(
+        &self,
+        request: pb::IngestActivitiesRequest,
+    ) -> Result<pb::IngestActivitiesResponse, Status> {
+        let count = request.activities.len() + request.raw_records.len();
+        let tenant = call(&request.tenant_id, "activities", count, ITEMS_MAX)?;
+        let raw = request.raw_records.iter().map(|raw| records::raw_activity(raw));
+        let items = request.activities.iter().map(records::activity).chain(raw).collect();
+        let (counts, results) = self.record(tenant, items).await?;
+        Ok(pb::IngestActivitiesResponse { counts, results })
+    }
+
+    /// Reads the next batch of a stream and records it. `None` when the caller has no more.
+    async fn next_ack(
+        &self,
+        batches: &mut Streaming<pb::StreamActivitiesRequest>,
+    ) -> Option<Result<pb::StreamActivitiesResponse, Status>> {
+        let request = match batches.message().await {
+            Ok(request) => request?,
+            // Transport limits have no reason of their own.
+            Err(refusal) if refusal.code() == Code::OutOfRange => return Some(Err(status::too_large())),
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let sequence = request.sequence;
+        let batch = match request.batch {
+            Some(batch) => self.activities(batch).await,
+            None => Err(Invalid::one(ErrorReason::InvalidField, "batch", "must be set").into()),
+        };
+        Some(batch.map(|batch| pb::StreamActivitiesResponse { sequence, batch: Some(batch) }))
+    }
+
+    async fn record(&self, tenant: TenantId, items: Items) -> Result<Report, Status> {
+        let permit = self.gate.permit(tenant);
+        let items: Items = items.into_iter().map(|item| item?.no_later_than(permit.at())).collect();
+        let facts: Vec<Fact> = items.iter().filter_map(|item| item.as_ref().ok()?.fact().cloned()).collect();
+        let recorded =
+            self.recorder.record(permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
+        let mut recorded = recorded.into_iter();
+        let mut counts = pb::IngestCounts::default();
+        let mut results = Vec::new();
+        for (index, item) in (0..).zip(items) {
+            let result = match item {
+                Err(rejected) => result(IngestOutcome::Rejected, &rejected.field, &rejected.description),
+                Ok(Item::Ignored) => result(IngestOutcome::Ignored, "", "holds no activity of a person"),
+                Ok(Item::Fact(_)) => outcome(recorded.next()),
+            };
+            count(&mut counts, result.outcome());
+            if result.outcome() != IngestOutcome::Accepted {
+                results.push(pb::IngestResult { index, ..result });
+            }
+        }
+        Ok((Some(counts), results))
+    }
+}
+
+/// Checks what all calls have: the tenant and the number of items.
+fn call(tenant: &str, field: &str, count: usize, max: usize) -> Result<TenantId, Invalid> {
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(tenant);
+    fields.demand(count > 0, format_args!("{field}"), "must not be empty");
+    if count > max {
+        return Err(Invalid::one(ErrorReason::BatchTooLarge, field, format!("must be at most {max} in all")));
+    }
+    fields.finish(tenant)
+}
+
+fn outcome(recorded: Option<Recorded>) -> pb::IngestResult {
+    match recorded {
+        Some(Recorded::Committed(Outcome::Accepted)) => result(IngestOutcome::Accepted, "", ""),
+        Some(Recorded::Committed(Outcome::Duplicate)) => result(IngestOutcome::Duplicate, "", ""),
+        Some(Recorded::Committed(Outcome::Conflict(conflict))) => {
+            let (field, description) = conflict_of(conflict);
+            result(IngestOutcome::Conflict, field, description)
+        }
+        Some(Recorded::OutsideWindow) => {
+            result(IngestOutcome::OutsideWindow, "", "happened before the 120-day horizon")
+        }
+        // The recorder answers for every fact or not at all.
+        None => unreachable!("a fact without an outcome"),
+    }
+}
+
+fn conflict_of(conflict: Conflict) -> (&'static str, &'static str) {
+    match conflict {
+        Conflict::ActivityId => ("activity_id", "is taken by an activity with other content, which stays"),
+        Conflict::Identity => ("user", "has keys of two people who cannot be one"),
+        Conflict::RiskAlertId => ("alert_id", "is taken by an alert of another user, which stays"),
+    }
+}
+
+fn result(outcome: IngestOutcome, field: &str, description: &str) -> pb::IngestResult {
+    let (field, description) = (field.to_owned(), description.to_owned());
+    pb::IngestResult { index: 0, outcome: outcome.into(), field, description }
+}
+
+fn count(counts: &mut pb::IngestCounts, outcome: IngestOutcome) {
+    let count = match outcome {
+        IngestOutcome::Accepted => &mut counts.accepted,
+        IngestOutcome::Duplicate => &mut counts.duplicate,
+        IngestOutcome::Conflict => &mut counts.conflict,
+        IngestOutcome::OutsideWindow => &mut counts.outside_window,
+        IngestOutcome::Ignored => &mut counts.ignored,
+        IngestOutcome::Rejected | IngestOutcome::Unspecified => &mut counts.rejected,
+    };
+    *count += 1;
+}

@@ -1,0 +1,247 @@
+//! Domain values to wire messages, under the grant that names may be spelled with.
+
+use crate::domain::activity::{Activity, Sensitivity};
+use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::indicator::CUMULATIVE;
+use crate::domain::reason::Reason;
+use crate::domain::severity::Severity;
+use crate::domain::time::Window;
+use crate::domain::timeline::Summary;
+use crate::domain::user::{Identity, IdentityKey};
+use crate::engine::reading::{Cursor, Involved, Queue, Reading, TimelineQuery};
+use crate::gate::admission::SharingGrant;
+use crate::grpc::page::{Bound, PageTokens};
+use crate::pb;
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
+
+/// How much of the actors an answer holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum View {
+    /// Nothing.
+    Severity,
+    /// Summaries and reasons.
+    Summary,
+    /// Also the first page, of so many activities, of each timeline.
+    Full(usize),
+}
+
+/// Renders what one reading holds.
+pub struct Renderer<'a> {
+    /// What names are spelled with.
+    pub grant: &'a SharingGrant,
+    /// What is read.
+    pub reading: &'a Reading<'a>,
+    /// What page tokens are made with.
+    pub tokens: &'a PageTokens,
+    /// How much.
+    pub view: View,
+}
+
+impl Renderer<'_> {
+    /// Renders an alert whose involved users were read from position `at` on.
+    #[must_use]
+    pub fn alert(&self, alert: &DlpAlert, at: usize) -> pb::EnrichedAlert {
+        let queue = self.reading.queue(&alert.involved, at);
+        let actors = match self.view {
+            View::Severity => Vec::new(),
+            View::Summary | View::Full(_) => queue.involved.iter().map(|one| self.actor(one)).collect(),
+        };
+        pb::EnrichedAlert {
+            alert_id: alert.id.clone(),
+            severity: severity(queue.level()).into(),
+            severity_text: queue.level().word().to_owned(),
+            highest_risk_user: actors.first().and_then(|actor: &pb::Actor| actor.user.clone()),
+            actors,
+            as_of: Some(timestamp(self.reading.as_of())),
+            valid_until: Some(timestamp(queue.valid_until)),
+        }
+    }
+
+    /// Renders a person.
+    #[must_use]
+    pub fn actor(&self, involved: &Involved) -> pb::Actor {
+        let assessment = &involved.assessment;
+        let (activities, next_page_token) = self.first_page(involved);
+        let latest = assessment.latest_exfiltration.filter(|_| involved.number().is_some());
+        pb::Actor {
+            user: Some(self.identity(&involved.identity)),
+            severity: severity(assessment.level).into(),
+            severity_text: assessment.level.word().to_owned(),
+            score: assessment.score,
+            reasons: self.reading.reasons(involved).iter().map(reason).collect(),
+            summary: self.reading.summary(involved).as_ref().map(summary),
+            activities,
+            next_page_token,
+            ambiguous: involved.ambiguous,
+            latest_exfiltration_at: latest.map(timestamp),
+        }
+    }
+
+    fn first_page(&self, involved: &Involved) -> (Vec<pb::Activity>, String) {
+        match self.view {
+            View::Full(size) => self.page(involved, &TimelineQuery::default(), None, size),
+            View::Severity | View::Summary => (Vec::new(), String::new()),
+        }
+    }
+
+    /// Renders a page of a person's timeline and the token of the next one.
+    #[must_use]
+    pub fn page(
+        &self,
+        involved: &Involved,
+        query: &TimelineQuery,
+        after: Option<&Cursor>,
+        size: usize,
+    ) -> (Vec<pb::Activity>, String) {
+        let page = self.reading.timeline(involved, query, after, size);
+        let next = page
+            .next
+            .as_ref()
+            .and_then(|cursor| Some(self.tokens.issue(self.bound(involved, query)?, cursor)));
+        let rows = page.rows.iter().map(|row| self.activity(row.activity())).collect();
+        (rows, next.unwrap_or_default())
+    }
+
+    /// Returns what page tokens of a person's timeline are bound to; nothing for a person who shows none.
+    #[must_use]
+    pub fn bound<'q>(&self, involved: &Involved, query: &'q TimelineQuery) -> Option<Bound<'q>> {
+        let user = involved.number()?;
+        Some(Bound { tenant: self.grant.tenant(), epoch: self.grant.epoch(), user, query })
+    }
+
+    fn activity(&self, activity: &Activity) -> pb::Activity {
+        pb::Activity {
+            activity_id: activity.id.as_str().to_owned(),
+            occurred_at: Some(timestamp(activity.at)),
+            indicator: activity.indicator.name().to_owned(),
+            operation: activity.operation.to_string(),
+            object_name: self.grant.spell(&activity.object_name),
+            destination: self.grant.spell(&activity.destination),
+            sensitivity: sensitivity(activity.sensitivity).into(),
+            unallowed_destination: activity.unallowed_destination,
+            activity_type: pb::ActivityType::Exfiltration.into(),
+        }
+    }
+
+    /// Renders all names of a person.
+    #[must_use]
+    pub fn identity(&self, identity: &Identity) -> pb::UserIdentity {
+        let spell = |name| self.grant.spell(name);
+        let mut user = pb::UserIdentity {
+            upn: identity.upn().map(spell).unwrap_or_default(),
+            display_name: identity.display_name.as_ref().map(spell).unwrap_or_default(),
+            ..pb::UserIdentity::default()
+        };
+        for key in identity.keys() {
+            match key {
+                IdentityKey::ObjectId(id) => user.entra_object_id = id.to_string(),
+                IdentityKey::Sid(sid) => user.sid = spell(sid),
+                IdentityKey::Address(address) if Some(address) == identity.upn() => {}
+                IdentityKey::Address(address) => user.smtp_addresses.push(spell(address)),
+                IdentityKey::Account(account) if user.account_name.is_empty() => {
+                    user.account_name = spell(account);
+                }
+                IdentityKey::Account(_) => {} // The message has room for one; the keys are sorted.
+            }
+        }
+        user
+    }
+
+    /// Renders the impacted users of an incident: a severity for High and Medium only. Low and None look alike, in
+    /// their order too.
+    #[must_use]
+    pub fn impacted(&self, queue: &Queue) -> Vec<pb::ImpactedAsset> {
+        let is_shown = |one: &&Involved| one.assessment.level >= Severity::Medium;
+        let mut others: Vec<&Involved> = queue.involved.iter().filter(|one| !is_shown(one)).collect();
+        others.sort_by(|a, b| a.identity.canonical().cmp(&b.identity.canonical()));
+        queue.involved.iter().filter(is_shown).chain(others).map(|one| self.asset(one)).collect()
+    }
+
+    fn asset(&self, one: &Involved) -> pb::ImpactedAsset {
+        let shown = Some(one.assessment.level).filter(|level| *level >= Severity::Medium);
+        pb::ImpactedAsset {
+            user: Some(self.identity(&one.identity)),
+            severity: shown.map(|level| severity(level).into()),
+            severity_text: shown.map(|level| level.word().to_owned()),
+        }
+    }
+}
+
+/// Renders an instant.
+#[must_use]
+pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
+    let nanos = i32::try_from(at.timestamp_subsec_nanos()).unwrap_or(0).min(999_999_999); // A leap second's are more.
+    Timestamp { seconds: at.timestamp(), nanos }
+}
+
+/// Renders a range of days.
+#[must_use]
+pub fn window(window: Window) -> pb::ActivityWindow {
+    pb::ActivityWindow {
+        start_day: window.first.to_string(),
+        end_day: window.last.to_string(),
+        days: window.days(),
+    }
+}
+
+fn severity(level: Severity) -> pb::Severity {
+    match level {
+        Severity::None => pb::Severity::None,
+        Severity::Low => pb::Severity::Low,
+        Severity::Medium => pb::Severity::Medium,
+        Severity::High => pb::Severity::High,
+    }
+}
+
+fn sensitivity(sensitivity: Sensitivity) -> pb::Sensitivity {
+    match sensitivity {
+        Sensitivity::None => pb::Sensitivity::None,
+        Sensitivity::General => pb::Sensitivity::General,
+        Sensitivity::Confidential => pb::Sensitivity::Confidential,
+        Sensitivity::HighlyConfidential => pb::Sensitivity::HighlyConfidential,
+    }
+}
+
+fn reason(reason: &Reason) -> pb::Reason {
+    let Reason { indicator, day, count, score, severity: level } = reason;
+    let word = level.word();
+    let text = if indicator.name() == CUMULATIVE {
+        format!(
+            "{count} exfiltration activities in the 30 days to {day}, more than the 60 days before let expect ({word})"
+        )
+    } else {
+        let activities = if *count == 1 { "activity" } else { "activities" };
+        format!("{count} {activities} of {} on {day} ({word})", indicator.name())
+    };
+    pb::Reason {
+        indicator: indicator.name().to_owned(),
+        day: day.to_string(),
+        count: *count,
+        score: *score,
+        severity: severity(*level).into(),
+        text,
+    }
+}
+
+fn summary(summary: &Summary) -> pb::ActivitySummary {
+    let by_indicator = summary.by_indicator.iter().map(|total| pb::IndicatorTotal {
+        indicator: total.indicator.name().to_owned(),
+        count: total.count,
+        unusual_count: total.unusual_count,
+        first_at: Some(timestamp(total.first_at)),
+        last_at: Some(timestamp(total.last_at)),
+    });
+    let by_day = summary.by_day.iter().map(|total| pb::DayTotal {
+        day: total.day.to_string(),
+        count: total.count,
+        unusual_count: total.unusual_count,
+    });
+    pb::ActivitySummary {
+        window: Some(window(summary.window)),
+        total: summary.total,
+        unusual_total: summary.unusual_total,
+        by_indicator: by_indicator.collect(),
+        by_day: by_day.collect(),
+    }
+}

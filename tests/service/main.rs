@@ -1,0 +1,16 @@
+//! What callers see, over gRPC, against a real server on a free port.
+
+mod bad_input;
+mod durable;
+mod exfiltration_only;
+mod identity;
+mod ingest;
+mod off_is_off;
+mod readings;
+mod reflection;
+mod samples;
+mod settings;
+mod tenants;
+mod timelines;
+mod wire;
+mod world;
