@@ -40,6 +40,8 @@ pub struct Log {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// Text if stderr is a terminal, else JSON.
+    Auto,
     /// For people.
     Text,
     /// One JSON object a line.
@@ -78,7 +80,7 @@ impl Default for Config {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Auto, filter: "info".to_owned() }
     }
 }
 

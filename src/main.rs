@@ -1,10 +1,8 @@
 //! The program. See `riskshare --help`.
 
-use clap::Parser;
-use riskshare::cli::Cli;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Cli::parse().run().await
+    riskshare::cli::run(std::env::args_os()).await
 }

@@ -1,36 +1,111 @@
-//! What a person types. One file a command; all but `serve` talk to a server as any caller would.
+//! What a person types. One file a command; all but `serve` and `version` talk to a server as any caller would,
+//! through the public API. `docs/cli.md` shows each.
 
-pub mod serve;
+mod alert_view;
+mod connection;
+mod demo;
+mod enrich;
+mod failure;
+mod feed;
+mod ingest;
+mod input;
+mod json;
+mod serve;
+mod settings;
+mod sparkline;
+mod terminal;
+mod version;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+/// The arguments cannot be understood (`EX_USAGE` of sysexits). Not 2, which asks a script to try again.
+const USAGE: u8 = 64;
 
 /// Shares insider risk severity with DLP alert queues and Defender incidents, behind a tenant's data-sharing switch.
 #[derive(Parser, Debug)]
-#[command(name = "riskshare", version, arg_required_else_help = true)]
-pub struct Cli {
+#[command(
+    name = "riskshare",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Begin with `riskshare demo`: it starts a server with made-up tenants and shows what it answers.\n\n\
+                  Exit codes: 0 done; 1 refused, or something in the input was; 2 the server cannot be reached \
+                  or cannot answer now; 64 the arguments cannot be understood."
+)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Serve until told to stop (SIGINT, SIGTERM).
     Serve(serve::Serve),
+    Demo(demo::Demo),
+    Ingest(ingest::Ingest),
+    Enrich(enrich::Enrich),
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
+    Version(version::Version),
 }
 
-impl Cli {
-    /// Runs the command and returns the program's exit code; what went wrong is on stderr.
-    pub async fn run(self) -> ExitCode {
-        let ran = match self.command {
-            Command::Serve(serve) => serve.run().await,
-        };
-        match ran {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("riskshare: {error:#}");
-                ExitCode::FAILURE
+/// Runs the program with these arguments, the first of which is its name, and returns its exit code. What went
+/// wrong is on stderr.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ran = match cli.command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Demo(demo) => demo.run().await,
+        Command::Ingest(ingest) => ingest.run().await,
+        Command::Enrich(enrich) => enrich.run().await,
+        Command::Settings(settings) => settings.run().await,
+        Command::Version(version) => version.run(),
+    };
+    ran.unwrap_or_else(|failure| {
+        eprintln!("{failure}");
+        failure.exit_code()
+    })
+}
+
+/// Prints help, or what is wrong with the arguments.
+fn usage(error: &clap::Error) -> ExitCode {
+    // There is nothing to do about a terminal that is gone.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE),
+    }
+}
+
+/// What a command comes to: its exit code, or why it could not do its work.
+type Ran = Result<ExitCode, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_every_flag_is_explained() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
             }
+            command.get_subcommands().for_each(check);
         }
+        check(&Cli::command());
     }
 }
