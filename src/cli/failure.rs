@@ -43,10 +43,11 @@ impl Failure {
 }
 
 /// Says whether the call may succeed later as it is. The client itself never cancels: CANCELLED is what it makes of
-/// a deadline or a broken connection.
+/// a deadline. A status with a source was made on this side, of a connection that broke; its code may be any.
 #[must_use]
 pub fn is_unavailable(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+    let is_code = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled);
+    is_code || status.source().is_some()
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
