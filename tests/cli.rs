@@ -481,7 +481,7 @@ fn the_lines_of_the_demo_work_as_pasted() {
         .filter(|line| line.starts_with(env!("CARGO_BIN_EXE_riskshare")))
         .map(|line| (shell(line), line))
         .inspect(|(said, line)| assert_eq!(said.code, Some(0), "{line}: {said:?}"))
-        .flat_map(|(said, _)| {
+        .filter_map(|(said, _)| {
             lines_with(&said.out, "Insider risk severity").join("").split(": ").nth(1).map(str::to_owned)
         })
         .collect();
