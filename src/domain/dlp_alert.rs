@@ -80,9 +80,9 @@ pub struct Person {
 /// Joins the mentions of an alert to people. Each mention comes with the known users at whom its keys point. The
 /// result does not depend on the order of the mentions.
 ///
-/// Mentions that point at the same known users are one person. So are mentions that share a key, the strongest kind
-/// of key first, unless people who contradict each other share it too: they point at other known users, or have
-/// other object ids or SIDs. Those stay apart, never merged silently (design section 6).
+/// Mentions that point at the same known users, or have the same keys, are one person. So are mentions that share a
+/// key, the strongest kind of key first, unless people who contradict each other share it too: they point at other
+/// known users, or have other object ids or SIDs. Those stay apart, never merged silently (design section 6).
 #[must_use]
 pub fn join_mentions(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
     let mut people: Vec<Person> = mentions.iter().enumerate().map(Person::mentioned).collect();
@@ -142,18 +142,20 @@ impl Person {
     }
 }
 
-/// Joins those who point at the same known users.
+/// Joins those who point at the same known users, and strangers with the same keys: one mention that comes twice.
 fn joined_by_users(people: Vec<Person>) -> Vec<Person> {
-    let (known, mut joined): (Vec<_>, Vec<_>) = people.into_iter().partition(|one| !one.users.is_empty());
-    let mut by_users: BTreeMap<Vec<UserNo>, Person> = BTreeMap::new();
-    for person in known {
-        match by_users.entry(person.users.clone()) {
+    let (nameless, named): (Vec<_>, Vec<_>) =
+        people.into_iter().partition(|one| one.users.is_empty() && one.identity.is_empty());
+    let mut same: BTreeMap<(Vec<UserNo>, Vec<IdentityKey>), Person> = BTreeMap::new();
+    for person in named {
+        let keys =
+            if person.users.is_empty() { person.identity.keys().cloned().collect() } else { Vec::new() };
+        match same.entry((person.users.clone(), keys)) {
             Entry::Occupied(mut same) => same.get_mut().absorb(&person),
             Entry::Vacant(new) => drop(new.insert(person)),
         }
     }
-    joined.extend(by_users.into_values());
-    joined
+    nameless.into_iter().chain(same.into_values()).collect()
 }
 
 /// Joins those who share a key of that kind, if nobody who shares it, directly or through others, contradicts.
@@ -357,6 +359,19 @@ mod tests {
             mention(&[address("a"), account("a")], &[]),
         ];
         assert_eq!(shape(&either), [(2, vec![]), (2, vec![]), (2, vec![])]);
+    }
+
+    #[test]
+    fn a_mention_that_comes_twice_is_one_person_also_among_people_who_contradict_each_other() {
+        let mentions = [
+            mention(&[oid(1), address("a")], &[1]),
+            mention(&[oid(1), address("b")], &[2]),
+            mention(&[oid(1)], &[]),
+            mention(&[oid(1)], &[]),
+        ];
+        assert_eq!(shape(&mentions), [(1, vec![]), (2, vec![1]), (2, vec![2])]);
+        let nameless = [mention(&[], &[]), mention(&[], &[])];
+        assert_eq!(join_mentions(&nameless).len(), 2, "nothing says who they are");
     }
 
     #[test]

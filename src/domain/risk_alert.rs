@@ -95,6 +95,16 @@ impl RiskAlert {
         }
     }
 
+    /// Returns an imported alert after another record of it, or nothing when that record tells nothing new. The later
+    /// state counts, whatever the order in which the records arrive. The earliest record says when it was raised: some
+    /// sources know the time of each record only.
+    #[must_use]
+    pub fn updated(&self, record: &Self) -> Option<Self> {
+        let latest = if record.updated_at >= self.updated_at { record } else { self };
+        let updated = Self { created_at: self.created_at.min(record.created_at), ..latest.clone() };
+        (updated != *self).then_some(updated)
+    }
+
     /// Returns the alert with a higher score, or nothing when the score is not higher: it only rises. An imported
     /// one stays as it came.
     fn raised(&self, score: i32, now: DateTime<Utc>) -> Option<Self> {
@@ -191,6 +201,30 @@ mod tests {
         example.with(|example| {
             example.facts.alerts.extend(new.into_iter().map(|alert| (alert.id.clone(), alert)));
         })
+    }
+
+    #[test]
+    fn records_of_an_imported_alert_tell_the_same_story_in_any_order() {
+        let record = |hour: i64, status: Status| {
+            let at = DateTime::from_timestamp(hour * 3600, 0).unwrap();
+            RiskAlert {
+                id: RiskAlertId::new("risk-1").unwrap(),
+                policy: PolicyId::new(POLICY).unwrap(),
+                severity: Severity::High,
+                score: 67,
+                status,
+                origin: IMPORTED,
+                created_at: at,
+                updated_at: at,
+                closed_at: None,
+            }
+        };
+        let (first, last) = (record(1, Status::NeedsReview), record(2, Status::Confirmed));
+        let story = RiskAlert { created_at: first.created_at, ..last.clone() };
+        assert_eq!(first.updated(&last), Some(story.clone()));
+        assert_eq!(last.updated(&first), Some(story.clone()));
+        assert_eq!(story.updated(&first), None);
+        assert_eq!(story.updated(&last), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who a person is, and when two names are one person (design section 6, "Identity of a user").
 
 use crate::domain::ids::is_invisible;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -190,6 +191,14 @@ impl Identity {
         }
     }
 
+    /// Says whether [`Identity::absorb`] would change anything.
+    #[must_use]
+    pub fn would_learn(&self, other: &Self) -> bool {
+        !other.keys.is_subset(&self.keys)
+            || (self.upn.is_none() && other.upn.is_some())
+            || (self.display_name.is_none() && other.display_name.is_some())
+    }
+
     /// Forgets a key that belongs to somebody else now.
     pub fn forget(&mut self, key: &IdentityKey) {
         self.keys.remove(key);
@@ -356,12 +365,14 @@ pub fn join<'a>(record: &Identity, hits: impl IntoIterator<Item = &'a User>) -> 
     hits.sort_by_key(|user| (!user.declared, user.no));
     hits.dedup_by_key(|user| user.no);
     let declared = hits.iter().filter(|user| user.declared).count();
-    let mut whole = record.clone();
-    for user in &hits {
+    let mut whole = Cow::Borrowed(record);
+    for (n, user) in hits.iter().enumerate() {
         if declared > 1 || !whole.is_compatible(&user.identity) {
             return Join::Conflict;
         }
-        whole.absorb(&user.identity);
+        if n + 1 < hits.len() {
+            whole.to_mut().absorb(&user.identity);
+        }
     }
     if hits.is_empty() { Join::New } else { Join::Same(hits.iter().map(|user| user.no).collect()) }
 }

@@ -8,6 +8,7 @@ mod ingest;
 mod off_is_off;
 mod readings;
 mod reflection;
+mod samples;
 mod settings;
 mod tenants;
 mod timelines;

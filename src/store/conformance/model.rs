@@ -224,7 +224,8 @@ fn identity() -> impl Strategy<Value = Identity> {
 
 fn activity() -> impl Strategy<Value = Activity> {
     let indicator = select(vec!["CopyToUSB", "Print", "SpoDownload", "Unheard"]);
-    (0..40_u8, 0..130_i32, 0..3_i64, indicator).prop_map(|(id, days_ago, nanos, indicator)| {
+    let days_ago = prop_oneof![0..30_i32, 110..130_i32];
+    (0..40_u8, days_ago, 0..3_i64, indicator).prop_map(|(id, days_ago, nanos, indicator)| {
         let activity = copied(&id.to_string(), days_ago);
         let at = activity.at + TimeDelta::nanoseconds(nanos);
         Activity { at, indicator: crate::domain::indicator::Indicator::named(indicator), ..activity }
@@ -293,7 +294,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Tells random stories to the model and to an engine.
 pub fn agrees_with_the_model<P: Place>() {
-    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let ran =

@@ -10,7 +10,7 @@ use crate::domain::activity::Activity;
 use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
 use crate::domain::time::{UtcDay, Window};
-use crate::domain::user::{Identity, IdentityKey, User, UserNo};
+use crate::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -75,11 +75,24 @@ impl Ledger {
         user
     }
 
-    /// Returns the users whom keys point at.
-    pub fn hits(&self, identity: &Identity) -> Vec<User> {
+    /// Returns the users whom keys point at, each once.
+    pub fn hits(&self, identity: &Identity) -> Vec<UserNo> {
         let of = |key| self.keys.get(key).copied().or_else(|| self.tenant.user_of(key));
-        let users: BTreeSet<UserNo> = identity.keys().filter_map(of).collect();
-        users.into_iter().filter_map(|user| self.look(user, |facts| facts.user.clone())).collect()
+        let mut users: Vec<UserNo> = identity.keys().filter_map(of).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Finds whom a record is about.
+    pub fn join(&self, record: &Identity) -> Join {
+        match self.hits(record).as_slice() {
+            [one] => self.look(*one, |facts| join(record, [&facts.user])).unwrap_or(Join::New),
+            several => {
+                let users = several.iter().filter_map(|user| self.look(*user, |facts| facts.user.clone()));
+                join(record, &users.collect::<Vec<User>>())
+            }
+        }
     }
 
     /// Looks at what is known of a user, drafts first.
@@ -105,9 +118,9 @@ impl Ledger {
         self.alerts.get(id).map(|user| self.resolve(*user))
     }
 
-    /// Returns the users who are or were members of a policy.
+    /// Returns the users who have a time of membership in a policy, past or to come.
     pub fn members(&self, policy: &PolicyId) -> impl Iterator<Item = UserNo> {
-        self.members.get(policy).into_iter().flatten().map(|user| self.resolve(*user))
+        self.members.get(policy).into_iter().flatten().copied()
     }
 
     /// Applies a change.
@@ -121,12 +134,13 @@ impl Ledger {
                 Ok(())
             }
             Change::Membership { user, policy, intervals } => {
-                self.members.entry(policy.clone()).or_default().insert(user);
-                let memberships = &mut self.draft(user)?.memberships;
+                let members = self.members.entry(policy.clone()).or_default();
                 if intervals.is_empty() {
-                    memberships.remove(&policy);
+                    members.remove(&user);
+                    self.draft(user)?.memberships.remove(&policy);
                 } else {
-                    memberships.insert(policy, intervals);
+                    members.insert(user);
+                    self.draft(user)?.memberships.insert(policy, intervals);
                 }
                 Ok(())
             }
@@ -220,7 +234,9 @@ impl Ledger {
             self.keys.insert(key.clone(), into);
         }
         for policy in other.memberships.keys() {
-            self.members.entry(policy.clone()).or_default().insert(into);
+            let members = self.members.entry(policy.clone()).or_default();
+            members.remove(&from);
+            members.insert(into);
         }
         self.draft(into)?.absorb(&other);
         self.absorbed.insert(from, into);

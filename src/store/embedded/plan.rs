@@ -10,7 +10,7 @@ use crate::domain::ids::{PolicyId, TenantId};
 use crate::domain::policy::{Interval, Policy, Trigger};
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::time::UtcDay;
-use crate::domain::user::{Identity, Join, User, UserNo, join};
+use crate::domain::user::{Identity, Join, User, UserNo};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +70,7 @@ impl Planner<'_> {
             Fact::Policy(policy) => self.policy(policy),
             Fact::Membership { user, policy, intervals } => self.membership(&user, policy, intervals),
             Fact::Trigger { user, trigger } => self.trigger(&user, trigger),
-            Fact::RiskAlert { user, alert } => self.alert(&user, alert),
+            Fact::RiskAlert { user, alert } => self.alert(&user, &alert),
         }
     }
 
@@ -79,8 +79,8 @@ impl Planner<'_> {
         if let Some(doer) = self.ledger.doer(&activity.id) {
             let same =
                 |facts: &UserFacts| facts.activities.find(activity.at, &activity.id) == Some(&activity);
-            let is_same = self.ledger.look(doer, same).unwrap_or(false)
-                && self.ledger.hits(identity).iter().any(|user| user.no == doer);
+            let is_same =
+                self.ledger.look(doer, same).unwrap_or(false) && self.ledger.hits(identity).contains(&doer);
             return Ok(if is_same { Outcome::Duplicate } else { Outcome::Conflict(Conflict::ActivityId) });
         }
         let Some(person) = self.find(identity) else { return Ok(CONFLICT) };
@@ -150,18 +150,18 @@ impl Planner<'_> {
     }
 
     /// A newer state of an alert replaces an older one, never the other way round.
-    fn alert(&mut self, identity: &Identity, alert: RiskAlert) -> Judged {
+    fn alert(&mut self, identity: &Identity, alert: &RiskAlert) -> Judged {
         let Some(person) = self.find(identity) else { return Ok(CONFLICT) };
         let owns = |owner| matches!(&person, Person::Known(users) if users.contains(&owner));
         if self.ledger.alerted(&alert.id).is_some_and(|owner| !owns(owner)) {
             return Ok(Outcome::Conflict(Conflict::RiskAlertId));
         }
         let (user, mut is_changed) = self.meet(person, identity)?;
-        let is_known = |facts: &UserFacts| {
-            let known = facts.alerts.get(&alert.id);
-            known.is_some_and(|known| *known == alert || known.updated_at > alert.updated_at)
+        let next = |facts: &UserFacts| match facts.alerts.get(&alert.id) {
+            Some(known) => known.updated(alert),
+            None => Some(alert.clone()),
         };
-        if !self.ledger.look(user, is_known).ok_or(Malformed)? {
+        if let Some(alert) = self.ledger.look(user, next).ok_or(Malformed)? {
             self.change(Change::Alert { user, alert })?;
             is_changed = true;
         }
@@ -170,7 +170,7 @@ impl Planner<'_> {
 
     /// Finds whom a record is about, or nobody when its keys point at people who cannot be one.
     fn find(&self, identity: &Identity) -> Option<Person> {
-        match join(identity, &self.ledger.hits(identity)) {
+        match self.ledger.join(identity) {
             Join::New => Some(Person::New),
             Join::Same(users) => Some(Person::Known(users)),
             Join::Conflict => None,
@@ -195,13 +195,16 @@ impl Planner<'_> {
         for from in others {
             self.change(Change::Absorbed { from: *from, into: *into })?;
         }
-        let known = self.ledger.look(*into, |facts| facts.user.clone()).ok_or(Malformed)?;
-        let mut whole = known.clone();
-        whole.identity.absorb(identity);
-        whole.guest |= whole.identity.is_guest_name();
-        let is_new = whole != known;
-        if is_new {
-            self.change(Change::User(whole))?;
+        let learn = |facts: &UserFacts| {
+            let learns = facts.user.identity.would_learn(identity);
+            learns.then(|| facts.user.clone())
+        };
+        let known = self.ledger.look(*into, learn).ok_or(Malformed)?;
+        let is_new = known.is_some();
+        if let Some(mut user) = known {
+            user.identity.absorb(identity);
+            user.guest |= user.identity.is_guest_name();
+            self.change(Change::User(user))?;
         }
         Ok((*into, is_new || !others.is_empty()))
     }
