@@ -1,5 +1,6 @@
 //! The suite of all engines over this one, and what can happen to its folder.
 
+use super::committer::QUEUE_MAX;
 use super::{EmbeddedStore, OpenError, record};
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::settings::Settings;
@@ -10,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 
 struct Here(TempDir);
@@ -229,6 +230,53 @@ async fn a_store_that_broke_stops_acknowledging_and_goes_on_reading() {
     assert!(matches!(store.expire(today()).await, Err(StoreError::Unavailable(_))));
     drop(store);
     assert_eq!(known(&here.open(), tenant(0), person("ann")).await.activities.len(), 1);
+}
+
+/// Where the committer of the next test waits, and the test lets it go on.
+static FULL: Barrier = Barrier::new(2);
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_off_closes_the_switch_all_the_same() {
+    let here = Here::new();
+    let store: Arc<dyn Store> = Arc::new(
+        EmbeddedStore::open_with(here.0.path(), |_, facts, _, _| {
+            if facts.activities.iter().any(|activity| activity.id.as_str() == "0")
+                && facts.activities.len() == 1
+            {
+                FULL.wait();
+            }
+            Vec::new()
+        })
+        .unwrap(),
+    );
+    store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    let hold = store.hold(tenant(0)).await.unwrap();
+    let commits: Vec<_> = (0..QUEUE_MAX + 50)
+        .map(|n| {
+            let (store, facts) = (Arc::clone(&store), vec![did(person("ann"), copied(&n.to_string(), 0))]);
+            tokio::spawn(async move { store.commit(Batch { tenant: tenant(0), at: noon(), facts }).await })
+        })
+        .collect();
+    while commits.iter().filter(|commit| commit.is_finished()).count() < 49 {
+        tokio::task::yield_now().await;
+    }
+    let refused = store.change_settings(tenant(0), 1, Settings::default()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    assert!(hold.pass().is_err());
+    FULL.wait();
+    let mut accepted = 0;
+    for commit in commits {
+        match commit.await.unwrap() {
+            Ok(outcomes) => accepted += outcomes.len(),
+            Err(error) => assert!(matches!(error, StoreError::Unavailable(_))),
+        }
+    }
+    assert!((QUEUE_MAX..=QUEUE_MAX + 1).contains(&accepted), "{accepted}");
+    assert_eq!(known(&store, tenant(0), person("ann")).await.activities.len(), accepted);
+    // The next change puts the switch where it says.
+    let epoch = store.hold(tenant(0)).await.unwrap().epoch();
+    store.change_settings(tenant(0), 1, Settings::default()).await.unwrap();
+    assert_eq!(store.hold(tenant(0)).await.unwrap().epoch(), epoch);
 }
 
 /// How many facts a batch of the crash test has, one for each of so many days.
