@@ -75,6 +75,29 @@ pub struct Declaration {
     pub confirmed_violation_before: bool,
 }
 
+impl Declaration {
+    /// Returns the user after it. The first declaration joins what other records said; a later one says all names
+    /// that the user still has.
+    #[must_use]
+    pub fn applied_to(self, known: &User) -> User {
+        let identity = if known.declared {
+            known.identity.renamed(self.identity)
+        } else {
+            let mut identity = self.identity;
+            identity.absorb(&known.identity);
+            identity
+        };
+        User {
+            no: known.no,
+            declared: true,
+            guest: self.guest || identity.is_guest_name(),
+            potential_high_impact: self.potential_high_impact,
+            confirmed_violation_before: self.confirmed_violation_before,
+            identity,
+        }
+    }
+}
+
 /// One fact that comes in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the variants are what they hold")]

@@ -199,10 +199,17 @@ impl Identity {
             || (self.display_name.is_none() && other.display_name.is_some())
     }
 
-    /// Forgets a key that belongs to somebody else now.
-    pub fn forget(&mut self, key: &IdentityKey) {
-        self.keys.remove(key);
-        self.upn.take_if(|upn| upn == key);
+    /// Returns what the person is called from now on, when `all` says all of their names. The object id and the SID
+    /// stay: they belong to one person for ever, while addresses and accounts are given to others.
+    #[must_use]
+    pub fn renamed(&self, all: Self) -> Self {
+        let for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+        let mut renamed = all;
+        renamed.keys.extend(self.keys().filter(for_ever).cloned());
+        if renamed.display_name.is_none() {
+            renamed.display_name.clone_from(&self.display_name);
+        }
+        renamed
     }
 
     /// Returns the keys, strongest first.

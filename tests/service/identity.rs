@@ -126,3 +126,31 @@ async fn an_unknown_user_is_answered_by_the_keys_that_were_given() {
     assert_eq!(answer.actors[0].user, Some(expected));
     assert_eq!(tenant.list(tenant.timeline("john@contoso.com")).await.unwrap().activities, []);
 }
+
+#[tokio::test]
+async fn a_name_that_is_given_to_somebody_else_goes_with_its_declaration_and_the_past_stays() {
+    let mut world = World::start().await;
+    let other_id = "7f1c3f0a-1d2b-4c3d-8e4f-5a6b7c8d9e0f";
+    let id = {
+        let tenant = world.tenant().await;
+        let declare = async |object_id: &str, name: &str| {
+            let user = pb::UserIdentity { entra_object_id: object_id.to_owned(), ..upn(name) };
+            tenant.declare(pb::UserRecord { user: Some(user), ..Default::default() }).await;
+        };
+        declare(OBJECT_ID, "john@contoso.com").await;
+        tenant.leaker("john@contoso.com", 10).await;
+        declare(OBJECT_ID, "john.doe@contoso.com").await;
+        assert_eq!(tenant.column(&["john@contoso.com"]).await, "None");
+        assert_eq!(tenant.column(&["john.doe@contoso.com"]).await, "High");
+        declare(other_id, "john@contoso.com").await;
+        assert_eq!(tenant.column(&["john@contoso.com"]).await, "None");
+        tenant.id
+    };
+    world.restart().await;
+    let tenant = Tenant { world: &world, id };
+    let by_id = |id: &str| vec![pb::UserIdentity { entra_object_id: id.to_owned(), ..Default::default() }];
+    assert_eq!(tenant.enrich_in(Full, by_id(OBJECT_ID)).await.severity_text, "High");
+    let other = tenant.enrich_in(Full, by_id(other_id)).await;
+    assert_eq!(other.severity_text, "None");
+    assert_eq!(other.actors[0].user.as_ref().unwrap().upn, "john@contoso.com");
+}

@@ -153,9 +153,17 @@ fn told(user: &mut UserFacts, fact: Fact) -> bool {
     *user != before
 }
 
+/// A first declaration adds names; a later one says all names but those that are for ever.
 fn declare(user: &mut User, declaration: Declaration) {
     let mut identity = declaration.identity;
-    identity.absorb(&user.identity);
+    if user.declared {
+        let is_for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+        let for_ever: Vec<IdentityKey> = user.identity.keys().filter(is_for_ever).cloned().collect();
+        identity = for_ever.into_iter().fold(identity, Identity::with);
+        identity.display_name = identity.display_name.or(user.identity.display_name.take());
+    } else {
+        identity.absorb(&user.identity);
+    }
     user.identity = identity;
     user.declared = true;
     user.guest = declaration.guest || user.identity.is_guest_name();

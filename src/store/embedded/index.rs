@@ -49,8 +49,8 @@ pub struct Decided {
 pub struct Shown {
     /// New rules, if they changed.
     pub decided: Option<Decided>,
-    /// Whom keys point at from now on.
-    pub keys: Vec<(IdentityKey, UserNo)>,
+    /// Whom keys point at from now on, if at anybody.
+    pub keys: Vec<(IdentityKey, Option<UserNo>)>,
     /// What is now known of users.
     pub users: Vec<SharedFacts>,
     /// Numbers that went into others.
@@ -125,7 +125,10 @@ impl Tenant {
             self.users.insert(facts.user.no, facts);
         }
         for (key, user) in shown.keys {
-            self.keys.insert(key, user);
+            match user {
+                Some(user) => drop(self.keys.insert(key, user)),
+                None => drop(self.keys.remove(&key)),
+            }
         }
         for user in shown.gone {
             self.users.remove(&user);

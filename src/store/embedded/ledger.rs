@@ -27,7 +27,8 @@ pub struct Ledger {
     decided: Decided,
     /// Not shown yet.
     users: HashMap<UserNo, UserFacts>,
-    keys: HashMap<IdentityKey, UserNo>,
+    /// Whom keys point at from now on, if at anybody.
+    keys: HashMap<IdentityKey, Option<UserNo>>,
     gone: Vec<UserNo>,
     rules: Option<TenantRules>,
     texts: Texts,
@@ -77,7 +78,10 @@ impl Ledger {
 
     /// Returns the users whom keys point at, each once.
     pub fn hits(&self, identity: &Identity) -> Vec<UserNo> {
-        let of = |key| self.keys.get(key).copied().or_else(|| self.tenant.user_of(key));
+        let of = |key| match self.keys.get(key) {
+            Some(user) => *user,
+            None => self.tenant.user_of(key),
+        };
         let mut users: Vec<UserNo> = identity.keys().filter_map(of).collect();
         users.sort_unstable();
         users.dedup();
@@ -213,8 +217,15 @@ impl Ledger {
 
     fn know(&mut self, user: User) -> Result<(), Malformed> {
         let no = user.no;
+        let lost = |facts: &UserFacts| {
+            let keys = facts.user.identity.keys();
+            keys.filter(|key| !user.identity.has(key)).cloned().collect::<Vec<_>>()
+        };
+        for key in self.look(no, lost).unwrap_or_default() {
+            self.keys.insert(key, None);
+        }
         for key in user.identity.keys() {
-            self.keys.insert(key.clone(), no);
+            self.keys.insert(key.clone(), Some(no));
         }
         if no.0 >= self.next {
             self.next = no.0.checked_add(1).ok_or(Malformed)?;
@@ -231,7 +242,7 @@ impl Ledger {
         }
         let other = self.take(from)?;
         for key in other.user.identity.keys() {
-            self.keys.insert(key.clone(), into);
+            self.keys.insert(key.clone(), Some(into));
         }
         for policy in other.memberships.keys() {
             let members = self.members.entry(policy.clone()).or_default();

@@ -94,21 +94,11 @@ impl Planner<'_> {
         Ok(Outcome::Accepted)
     }
 
-    /// The declaration's UPN and display name count before older ones; keys that were known stay.
     fn declaration(&mut self, declaration: Declaration) -> Judged {
         let Some(person) = self.find(&declaration.identity) else { return Ok(CONFLICT) };
         let (no, mut is_changed) = self.meet(person, &declaration.identity)?;
         let known = self.ledger.look(no, |facts| facts.user.clone()).ok_or(Malformed)?;
-        let mut identity = declaration.identity;
-        identity.absorb(&known.identity);
-        let declared = User {
-            no,
-            declared: true,
-            guest: declaration.guest || identity.is_guest_name(),
-            potential_high_impact: declaration.potential_high_impact,
-            confirmed_violation_before: declaration.confirmed_violation_before,
-            identity,
-        };
+        let declared = declaration.applied_to(&known);
         if declared != known {
             self.change(Change::User(declared))?;
             is_changed = true;
