@@ -101,6 +101,17 @@ async fn a_page_holds_at_most_500_alerts_and_5000_users_and_refuses_bad_alerts_o
 }
 
 #[tokio::test]
+async fn a_leap_second_is_no_instant() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let mut odd = copies("john@contoso.com", 1, at("2026-11-23T23:59:59Z")).remove(0);
+    odd.occurred_at.as_mut().unwrap().nanos = 1_500_000_000;
+    let answer = tenant.record(vec![odd]).await;
+    assert_eq!(answer.results[0].field, "occurred_at");
+    assert_eq!(answer.results[0].outcome(), pb::IngestOutcome::Rejected);
+}
+
+#[tokio::test]
 async fn unknown_enum_values_are_refused_by_name() {
     let world = World::start().await;
     let tenant = world.tenant().await;

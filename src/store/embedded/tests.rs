@@ -1,6 +1,7 @@
 //! The suite of all engines over this one, and what can happen to its folder.
 
 use super::{EmbeddedStore, OpenError, record};
+use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::settings::Settings;
 use crate::store::conformance::{Place, commit, copied, did, known, noon, person, sharing, tenant, today};
@@ -56,6 +57,20 @@ fn partition(database: &Database, begins: &str) -> Keyspace {
     let names = database.list_keyspace_names();
     let name = names.iter().find(|name| name.starts_with(begins)).unwrap();
     database.keyspace(name, KeyspaceCreateOptions::default).unwrap()
+}
+
+#[tokio::test]
+async fn an_activity_of_a_leap_second_is_found_again_where_it_was() {
+    let here = Here::new();
+    let leap = today().start() + chrono::TimeDelta::seconds(59);
+    let before_midnight = today().start() - chrono::TimeDelta::seconds(1);
+    for at in [leap, before_midnight] {
+        let at = chrono::DateTime::from_timestamp(at.timestamp(), 1_500_000_000).unwrap();
+        let activity = Activity { at, ..copied(&at.timestamp().to_string(), 0) };
+        commit(&here.open(), tenant(0), vec![did(person("ann"), activity.clone())]).await;
+        let ann = known(&here.open(), tenant(0), person("ann")).await;
+        assert_eq!(ann.activities.find(at, &activity.id), Some(&activity));
+    }
 }
 
 #[test]
