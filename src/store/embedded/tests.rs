@@ -246,6 +246,39 @@ async fn a_store_that_broke_stops_acknowledging_and_goes_on_reading() {
     assert_eq!(known(&here.open(), tenant(0), person("ann")).await.activities.len(), 1);
 }
 
+/// Holds the committer of the test below up for as long as the test has it.
+static HELD_UP: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the committer's thread waits for it, and no task")]
+async fn sharing_is_turned_off_however_many_commits_wait() {
+    let here = Here::new();
+    let evaluate: super::plan::Evaluate = |_, _, _, _| {
+        drop(HELD_UP.lock());
+        Vec::new()
+    };
+    let store = Arc::new(EmbeddedStore::open_with(here.0.path(), evaluate).unwrap());
+    store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    let held_up = HELD_UP.lock().unwrap();
+    let commits: Vec<_> = (0..2 * super::committer::QUEUE_MAX)
+        .map(|n| {
+            let facts = vec![did(person("ann"), copied(&n.to_string(), 0))];
+            let (store, batch) = (Arc::clone(&store), Batch { tenant: tenant(0), at: noon(), facts });
+            tokio::spawn(async move { store.commit(batch).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let off = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.change_settings(tenant(0), 1, Settings::default()).await }
+    });
+    // The last commits were refused: the queue is full.
+    assert!(commits.into_iter().next_back().unwrap().await.unwrap().is_err());
+    tokio::task::yield_now().await;
+    drop(held_up);
+    assert!(!off.await.unwrap().unwrap().settings.settings.data_sharing);
+}
+
 /// How many facts a batch of the crash test has, one for each of so many days.
 const CRASH_DAYS: i32 = 3;
 
