@@ -225,10 +225,10 @@ impl Identity {
     /// Returns the Entra object id.
     #[must_use]
     pub fn object_id(&self) -> Option<Uuid> {
-        self.keys.iter().find_map(|key| match key {
+        match self.keys.first()? {
             IdentityKey::ObjectId(id) => Some(*id),
-            _ => None,
-        })
+            _ => None, // Object ids come first.
+        }
     }
 
     /// Returns the UPN, if one was given as such.
@@ -277,10 +277,11 @@ impl Identity {
     }
 
     fn sid(&self) -> Option<&Personal> {
-        self.keys.iter().find_map(|key| match key {
+        // Not by looking at every key: people of an alert are compared with all that is known of them so far.
+        match self.keys.range(IdentityKey::Sid(Personal::default())..).next()? {
             IdentityKey::Sid(sid) => Some(sid),
             _ => None,
-        })
+        }
     }
 }
 
