@@ -65,6 +65,15 @@ async fn an_alert_involves_at_most_1000_users() {
     assert_eq!(answer.actors.len(), 1_000);
     let refusal = enrich(&world, tenant.ask(pb::EnrichmentView::Summary, users(1_001))).await;
     assert_names(&refusal, &["alert.involved_users"]);
+    // As many activities as a page of alerts may ask for, and no more.
+    let full = |count, activity_page_size| pb::EnrichAlertRequest {
+        activity_page_size,
+        ..tenant.ask(pb::EnrichmentView::Full, users(count))
+    };
+    assert!(world.enrichment().enrich_alert(full(1_000, 50)).await.is_ok());
+    let refusal = enrich(&world, full(1_000, 51)).await;
+    assert_names(&refusal, &["activity_page_size"]);
+    assert_eq!(reason(&refusal), "BATCH_TOO_LARGE");
 }
 
 #[tokio::test]
