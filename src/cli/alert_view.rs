@@ -9,9 +9,8 @@ use prost_types::Timestamp;
 
 /// Where the text beside a label begins.
 const LABEL: usize = 11;
-const NAME: usize = 58;
 const INDICATOR: usize = 24;
-const OBJECT: usize = 44;
+const OBJECT: usize = 48;
 const DESTINATION: usize = 32;
 
 /// Draws alerts.
@@ -40,11 +39,10 @@ impl AlertView {
     }
 
     fn actor(self, number: usize, actor: &pb::Actor) -> Vec<String> {
-        let name = actor.user.as_ref().map(name).unwrap_or_default();
+        let name = visible(&actor.user.as_ref().map(name).unwrap_or_default());
         let severity = self.paint.severity(&format!("{:<8}", visible(&actor.severity_text)));
         let score = if actor.score > 0 { format!("score {}", actor.score) } else { String::new() };
-        let line = format!("  {number}. {:<NAME$} {severity}{score}", cell(&name, NAME));
-        let mut lines = vec![line.trim_end().to_owned()];
+        let mut lines = vec![format!("  {number}. {severity}{score:<11}{}", self.paint.heading(&name))];
         if actor.ambiguous {
             lines.push(labelled(
                 "Note",
@@ -225,7 +223,7 @@ mod tests {
                 "  Insider risk severity: Medium",
                 "  as of 2026-11-25 12:00, at the latest until 2026-11-26 12:00 (UTC)",
                 "",
-                "  1. Alex\u{FFFD} Smith <alex@contoso.com>                             Medium  score 34",
+                "  1. Medium  score 34   Alex\u{FFFD} Smith <alex@contoso.com>",
                 "     Why        3 activities of CopyToUSB on 2026-11-23 (Medium)",
                 "     Activity   3 exfiltration activities in the 120 days to 2026-11-24, 2 on unusual days",
                 "                CopyToUSB 3",

@@ -43,10 +43,11 @@ impl Failure {
 }
 
 /// Says whether the call may succeed later as it is. The client itself never cancels: CANCELLED is what it makes of
-/// a deadline or a broken connection.
+/// a deadline. A status with a source was made on this side, of a connection that broke; its code may be any.
 #[must_use]
 pub fn is_unavailable(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+    let is_code = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled);
+    is_code || status.source().is_some()
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -65,7 +66,7 @@ impl fmt::Display for Failure {
             Self::Unavailable { server, status } => {
                 write!(f, "riskshare: cannot reach {server}: {}", root_cause(status))
             }
-            Self::Local(error) => write!(f, "riskshare: {error:#}"),
+            Self::Local(error) => write!(f, "riskshare: {}", sentence(error)),
         }
     }
 }
@@ -80,6 +81,13 @@ fn refusal(status: &Status) -> String {
         lines.push(format!("  field   {}: {}", violation.field, violation.description));
     }
     lines.join("\n")
+}
+
+/// Returns an error and its causes, but not twice what says it twice: some libraries put the cause in the message.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Returns a code's canonical name, such as `INVALID_ARGUMENT`.
@@ -119,6 +127,13 @@ mod tests {
             "riskshare: INVALID_ARGUMENT: tenant_id: must be a UUID\n  reason  INVALID_FIELD\n  \
              field   tenant_id: must be a UUID"
         );
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let io = std::io::Error::other("no room");
+        let error = anyhow::Error::new(io).context("cannot write: no room").context("stopped");
+        assert_eq!(Failure::Local(error).to_string(), "riskshare: stopped: cannot write: no room");
     }
 
     #[test]

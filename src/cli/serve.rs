@@ -39,7 +39,7 @@ pub struct Serve {
     /// Log as text or as json; auto is text on a terminal, else json [default: auto].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Log what passes this filter, such as warn,riskshare=debug [default: info].
+    /// Log what passes this filter, such as debug [default: warn,riskshare=info].
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
     /// Refuse larger requests than so many bytes, but for ingest [default: 4194304].
@@ -140,4 +140,35 @@ pub fn log_to_stderr(log: &Log) -> anyhow::Result<()> {
         lines.json().init();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    #[test]
+    fn every_setting_has_the_flag_that_the_document_names() {
+        let document = include_str!("../../docs/configuration.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut named = 0;
+        for row in rows {
+            let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches('`')).collect();
+            let command = Flags::command();
+            let flag = command.get_arguments().find(|flag| flag.get_long() == cells[2].strip_prefix("--"));
+            let takes_value = flag.expect(cells[2]).get_action().takes_values();
+            let value = takes_value.then_some("v");
+            let serve = Flags::parse_from(["serve", cells[2]].into_iter().chain(value)).serve;
+            assert_eq!(serve.flags(), [(cells[0], value.unwrap_or("true").to_owned())], "{row}");
+            named += 1;
+        }
+        assert_eq!(named, crate::config::keys().len());
+    }
 }

@@ -247,7 +247,7 @@ fn table(tenant: &str, settings: &pb::Settings) -> String {
         ("declared", list(own.collect())),
         ("etag", visible(&settings.etag)),
     ];
-    lines.iter().map(|(label, value)| format!("{label:<15} {value}\n")).collect()
+    lines.map(|(label, value)| format!("{label:<15} {value}\n")).concat()
 }
 
 #[cfg(test)]

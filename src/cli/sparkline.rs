@@ -19,10 +19,8 @@ pub fn sparkline(summary: &pb::ActivitySummary) -> Option<String> {
     let read = |total: &pb::DayTotal| Some((UtcDay::parse(&total.day)?, total.count));
     let days: Vec<_> = summary.by_day.iter().map(read).collect::<Option<_>>()?;
     let oldest = days.iter().map(|(day, _)| *day).min()?;
-    let (from, span, unit) = match oldest > end.plus(-DAYS) {
-        true => (end.plus(1 - DAYS), 1, "day"),
-        false => (start, WEEK, "week"),
-    };
+    let is_recent = oldest > end.plus(-DAYS);
+    let (from, span, unit) = if is_recent { (end.plus(1 - DAYS), 1, "day") } else { (start, WEEK, "week") };
     let counts = count_spans(&days, end, from, span);
     let most = counts.iter().copied().max()?;
     let bars: String = counts.into_iter().map(|count| bar(count, most)).collect();

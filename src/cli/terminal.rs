@@ -69,7 +69,7 @@ impl Paint {
     }
 
     /// Colours nothing.
-    #[must_use]
+    #[cfg(test)]
     pub fn plain() -> Self {
         Self { colours: false }
     }

@@ -1,4 +1,5 @@
 //! The real program as a child process.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -14,8 +15,13 @@ pub struct Server {
 impl Server {
     /// Starts it over the data in a folder, and returns when it says where it listens.
     pub fn start(data: &Path) -> Self {
+        Self::start_at(data, "127.0.0.1:0")
+    }
+
+    /// Starts it at a given address.
+    pub fn start_at(data: &Path, listen: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_riskshare"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -25,6 +31,11 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().last().expect("the server says where it listens").to_owned();
         Self { child, address }
+    }
+
+    /// Returns where it serves, as a URL.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     pub async fn connect(&self) -> Channel {

@@ -1,7 +1,6 @@
 //! What a person may try next, as lines to paste.
 
 use crate::cli::demo::story::Tenant;
-use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -10,13 +9,13 @@ use std::path::Path;
 #[must_use]
 pub fn invitation(program: &str, address: SocketAddr, tenant: &Tenant, alert: &Path) -> String {
     let id = &tenant.id;
-    let call = |body: &serde_json::Value, method: &str| {
-        format!("  grpcurl -plaintext -d '{body}' {address} riskshare.v1.{method}\n")
+    let call = |fields: &str, method: &str| {
+        format!(
+            "  grpcurl -plaintext -d '{{\"tenant_id\": \"{id}\"{fields}}}' {address} riskshare.v1.{method}\n"
+        )
     };
-    let named = json!({"alert_id": "mine", "involved_users": [{"upn": "ada.lindqvist@contoso.com"}]});
-    let full =
-        json!({"tenant_id": id, "alert": named, "view": "ENRICHMENT_VIEW_FULL", "activity_page_size": 3});
-    let user = json!({"tenant_id": id, "user": {"upn": "ada.lindqvist@contoso.com"}, "page_size": 3});
+    let full = r#", "alert": {"alert_id": "mine", "involved_users": [{"upn": "ada.lindqvist@contoso.com"}]}, "view": "ENRICHMENT_VIEW_FULL", "activity_page_size": 3"#;
+    let user = r#", "user": {"upn": "ada.lindqvist@contoso.com"}, "page_size": 3"#;
     let program = quoted(program);
     let at = format!("--server http://{address} --tenant {id}");
     let set = format!("  {program} settings set {at} --data-sharing");
@@ -24,9 +23,9 @@ pub fn invitation(program: &str, address: SocketAddr, tenant: &Tenant, alert: &P
     [
         "Ask it yourself:\n".to_owned(),
         format!("  grpcurl -plaintext {address} list\n"),
-        call(&full, "AlertEnrichmentService/EnrichAlert"),
-        call(&user, "AlertEnrichmentService/ListUserActivities"),
-        call(&json!({"tenant_id": id}), "SettingsService/GetSettings"),
+        call(full, "AlertEnrichmentService/EnrichAlert"),
+        call(user, "AlertEnrichmentService/ListUserActivities"),
+        call("", "SettingsService/GetSettings"),
         format!("{enrich}\n"),
         "\nTurn sharing off, and ask again:\n".to_owned(),
         format!("{set} off\n"),

@@ -111,7 +111,8 @@ const DAVID: Person = Person {
     object_id: uuid!("3b1d3f5e-0c7a-4a52-9a43-6a3c0b8f1d04"),
     rid: 1104,
 };
-const ELIF: Person = Person {
+/// Deletes files before she leaves.
+pub const ELIF: Person = Person {
     name: "Elif Demir",
     upn: "elif.demir@contoso.com",
     object_id: uuid!("3b1d3f5e-0c7a-4a52-9a43-6a3c0b8f1d05"),
@@ -165,7 +166,7 @@ fn contoso(calendar: Calendar) -> Tenant {
     tenant
 }
 
-/// Ada takes files from a site, then two dozen of them to a stick in one day, then deletes some: High. The alert
+/// Ada takes files from a site, then two dozen of them to a stick in one day, uploads two, deletes some: High. The alert
 /// also names a guest, who is never rated, and a process of the system, which is nobody.
 fn copies_project_files(calendar: Calendar, tenant: &mut Tenant) {
     let file = |n: i64| format!("Falcon-{n:02}.docx");
@@ -178,8 +179,12 @@ fn copies_project_files(calendar: Calendar, tenant: &mut Tenant) {
     for n in 1..=24 {
         tenant.audit.push(ADA.copies_to_usb(calendar.days_ago(1, 16, n), &file(n)));
     }
+    for n in 1..=2 {
+        tenant.audit.push(ADA.uploads(calendar.days_ago(1, 18, n), &file(n)));
+    }
+    tenant.audit.push(ADA.shares_with_anybody(calendar.days_ago(12, 15, 0), SITE, &file(6)));
     for n in 1..=3 {
-        tenant.audit.push(ADA.deletes_on_device(calendar.days_ago(1, 17, n), &file(n)));
+        tenant.audit.push(ADA.deletes_on_device(calendar.days_ago(1, 19, n), &file(n)));
     }
     for n in 1..=6 {
         tenant.audit.push(GINA.shares_with_anybody(calendar.days_ago(4, 11, n), SITE, &file(n)));

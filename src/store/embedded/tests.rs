@@ -1,5 +1,6 @@
 //! The suite of all engines over this one, and what can happen to its folder.
 
+use super::committer::QUEUE_MAX;
 use super::{EmbeddedStore, OpenError, record};
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
@@ -11,7 +12,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 
 struct Here(TempDir);
@@ -246,37 +247,54 @@ async fn a_store_that_broke_stops_acknowledging_and_goes_on_reading() {
     assert_eq!(known(&here.open(), tenant(0), person("ann")).await.activities.len(), 1);
 }
 
-/// Holds the committer of the test below up for as long as the test has it.
-static HELD_UP: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// Where the committer of the next test waits, and the test lets it go on.
+static FULL: Barrier = Barrier::new(2);
 
 #[tokio::test]
-#[expect(clippy::await_holding_lock, reason = "the committer's thread waits for it, and no task")]
-async fn sharing_is_turned_off_however_many_commits_wait() {
+async fn a_full_queue_refuses_commits_at_once_and_lets_off_wait_with_the_switch_closed() {
     let here = Here::new();
-    let evaluate: super::plan::Evaluate = |_, _, _, _| {
-        drop(HELD_UP.lock());
-        Vec::new()
-    };
-    let store = Arc::new(EmbeddedStore::open_with(here.0.path(), evaluate).unwrap());
+    let store: Arc<dyn Store> = Arc::new(
+        EmbeddedStore::open_with(here.0.path(), |_, facts, _, _| {
+            if facts.activities.iter().any(|activity| activity.id.as_str() == "0")
+                && facts.activities.len() == 1
+            {
+                FULL.wait();
+            }
+            Vec::new()
+        })
+        .unwrap(),
+    );
     store.change_settings(tenant(0), 0, sharing()).await.unwrap();
-    let held_up = HELD_UP.lock().unwrap();
-    let commits: Vec<_> = (0..2 * super::committer::QUEUE_MAX)
+    let hold = store.hold(tenant(0)).await.unwrap();
+    let commits: Vec<_> = (0..QUEUE_MAX + 50)
         .map(|n| {
-            let facts = vec![did(person("ann"), copied(&n.to_string(), 0))];
-            let (store, batch) = (Arc::clone(&store), Batch { tenant: tenant(0), at: noon(), facts });
-            tokio::spawn(async move { store.commit(batch).await })
+            let (store, facts) = (Arc::clone(&store), vec![did(person("ann"), copied(&n.to_string(), 0))]);
+            tokio::spawn(async move { store.commit(Batch { tenant: tenant(0), at: noon(), facts }).await })
         })
         .collect();
-    tokio::task::yield_now().await;
+    while commits.iter().filter(|commit| commit.is_finished()).count() < 49 {
+        tokio::task::yield_now().await;
+    }
     let off = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.change_settings(tenant(0), 1, Settings::default()).await }
     });
-    // The last commits were refused: the queue is full.
-    assert!(commits.into_iter().next_back().unwrap().await.unwrap().is_err());
-    tokio::task::yield_now().await;
-    drop(held_up);
-    assert!(!off.await.unwrap().unwrap().settings.settings.data_sharing);
+    while hold.pass().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    FULL.wait();
+    assert_eq!(off.await.unwrap().unwrap().settings.version, 2);
+    let mut accepted = 0;
+    for commit in commits {
+        match commit.await.unwrap() {
+            Ok(outcomes) => accepted += outcomes.len(),
+            Err(error) => assert!(matches!(error, StoreError::Unavailable(_))),
+        }
+    }
+    assert!((QUEUE_MAX..=QUEUE_MAX + 1).contains(&accepted), "{accepted}");
+    assert_eq!(known(&store, tenant(0), person("ann")).await.activities.len(), accepted);
+    let now = store.settings(tenant(0)).await.unwrap();
+    assert!(!now.settings.data_sharing && !store.hold(tenant(0)).await.unwrap().is_sharing());
 }
 
 /// How many facts a batch of the crash test has, one for each of so many days.

@@ -1,0 +1,554 @@
+//! The real program, as a person or a script calls it: what it prints, and its exit codes.
+
+mod child;
+
+use child::Server;
+use chrono::TimeDelta;
+use riskshare::clock::{Clock, SystemClock};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+
+/// What a call of the program came to.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn said(output: Output) -> Said {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let said = Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+    assert!(
+        !said.out.contains('\u{1b}') && !said.err.contains('\u{1b}'),
+        "colours without a terminal: {said:?}"
+    );
+    said
+}
+
+fn call(arguments: &[&str]) -> Said {
+    said(program().args(arguments).output().unwrap())
+}
+
+fn lines_with<'t>(text: &'t str, part: &str) -> Vec<&'t str> {
+    text.lines().filter(|line| line.contains(part)).collect()
+}
+
+/// A server of a test's own, a folder for its files, and a tenant.
+struct Desk {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { server: Server::start(folder.path()), folder }
+    }
+
+    /// Returns a desk whose tenant shares and scores everybody.
+    fn sharing() -> Self {
+        let desk = Self::new();
+        let set = desk.call(&["settings", "set", "--data-sharing", "on", "--user-analytics", "on"]);
+        assert_eq!(set.code, Some(0), "{set:?}");
+        desk
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.args(arguments).args(["--server", self.server.address(), "--tenant", TENANT]);
+        command
+    }
+
+    fn call(&self, arguments: &[&str]) -> Said {
+        said(self.command(arguments).output().unwrap())
+    }
+
+    fn call_with_stdin(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = self.command(arguments);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        said(child.wait_with_output().unwrap())
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// A copy to a USB stick, yesterday.
+fn copy(id: &str) -> Value {
+    let yesterday = (SystemClock.now() - TimeDelta::days(1)).format("%Y-%m-%dT12:00:00").to_string();
+    json!({
+        "Id": id, "CreationTime": yesterday, "RecordType": 63, "Operation": "FileCopiedToRemovableMedia",
+        "UserId": "alex@contoso.com", "UserType": 0, "ObjectId": format!("C:\\{id}.docx"), "TargetFilePath": "E:\\",
+    })
+}
+
+fn copies(count: usize) -> Vec<Value> {
+    (0..count).map(|n| copy(&format!("copy-{n}"))).collect()
+}
+
+fn alert() -> Value {
+    json!({
+        "id": "da-1", "serviceSource": "dataLossPrevention", "createdDateTime": "2026-05-04T12:30:00Z",
+        "title": "DLP policy (Plans) matched", "severity": "high",
+        "evidence": [{"@odata.type": "#microsoft.graph.security.userEvidence",
+            "userAccount": {"userPrincipalName": "ALEX@contoso.com"}}],
+    })
+}
+
+/// Returns an address on which nobody listens.
+fn deserted() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn help_and_version_are_no_failures_and_bad_arguments_are_64() {
+    let version = call(&["version"]);
+    assert_eq!(version.code, Some(0));
+    assert_eq!(version.out, format!("riskshare {}\nAPI riskshare.v1\n", env!("CARGO_PKG_VERSION")));
+    for help in
+        [&["--help"][..], &["serve", "--help"], &["demo", "--help"], &["ingest", "--help"], &["--version"]]
+    {
+        assert_eq!(call(help).code, Some(0), "{help:?}");
+    }
+    for wrong in [
+        &[][..],
+        &["shine"],
+        &["ingest"],
+        &["enrich", "a.json"],
+        &["settings", "set", "--data-sharing", "up"],
+    ] {
+        let said = call(wrong);
+        assert_eq!((said.code, said.err.is_empty()), (Some(64), false), "{wrong:?}");
+    }
+}
+
+#[test]
+fn records_of_files_and_of_stdin_are_counted_by_what_became_of_them() {
+    let desk = Desk::new();
+    let ignored = json!({"Id": "i-1", "CreationTime": "2026-05-04T12:30:00", "RecordType": 63, "UserId": "a@b.c",
+        "UserType": 0, "Operation": "FileModified"});
+    let mut old = copy("old-1");
+    old["CreationTime"] = json!("2020-01-01T00:00:00");
+    let array = desk.file("array.json", &json!([copy("a"), copy("b"), ignored, old]).to_string());
+    let lines = desk.file("lines.jsonl", &format!("{}\n{}\n", copy("b"), copy("c")));
+    let said = desk.call(&["ingest", &array, &lines]);
+    assert_eq!((said.code, &*said.err), (Some(0), ""), "{said:?}");
+    let counts: Vec<_> = said.out.lines().map(|line| line.split("  ").next().unwrap().to_owned()).collect();
+    assert_eq!(counts, ["accepted", "duplicate", "outside window", "ignored", "conflict", "rejected"]);
+    let numbers: Vec<_> = said.out.lines().map(|line| line[15..25].trim().to_owned()).collect();
+    assert_eq!(numbers, ["3", "1", "1", "1", "0", "0"]);
+    let again = desk.call_with_stdin(&["ingest", "-"], &json!([copy("a"), copy("d")]).to_string());
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let numbers: Vec<_> = again.out.lines().map(|line| line[15..25].trim().to_owned()).collect();
+    assert_eq!(numbers, ["1", "1", "0", "0", "0", "0"]);
+}
+
+#[test]
+fn a_file_of_more_than_a_batch_is_taken_whole() {
+    let desk = Desk::new();
+    let file = desk.file("many.json", &Value::from(copies(2_345)).to_string());
+    let said = desk.call(&["ingest", &file]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.out.lines().next(), Some("accepted             2345"));
+}
+
+#[test]
+fn a_rejected_record_is_named_by_file_index_and_field_and_the_rest_is_taken() {
+    let desk = Desk::new();
+    let mut timeless = copy("x");
+    timeless["CreationTime"] = Value::Null;
+    let mut other = copy("a");
+    other["ObjectId"] = json!("C:\\other.docx");
+    let text = format!("{}\n{timeless}\n{{broken\n{other}\n{}\n", copy("a"), copy("b"));
+    let file = desk.file("mixed.jsonl", &text);
+    let absent = desk.folder.path().join("absent.json").to_str().unwrap().to_owned();
+    let said = desk.call(&["ingest", &absent, &file]);
+    assert_eq!(said.code, Some(1));
+    assert_eq!(lines_with(&said.out, "accepted"), ["accepted                2"]);
+    assert_eq!(
+        lines_with(&said.out, "conflict "),
+        ["conflict                1  contradicts what is known, not kept"]
+    );
+    assert_eq!(lines_with(&said.out, "rejected "), ["rejected                2  cannot be read, not kept"]);
+    assert!(said.out.contains("1 of 2 files could not be read"), "{said:?}");
+    assert!(lines_with(&said.err, "absent.json: cannot be read").len() == 1, "{said:?}");
+    let of_record = |index: usize| lines_with(&said.err, &format!("mixed.jsonl[{index}]: ")).join("");
+    assert!(of_record(1).ends_with("[1]: raw_record.CreationTime: is missing"), "{said:?}");
+    assert!(of_record(2).contains("not JSON"), "{said:?}");
+    assert!(of_record(3).contains("conflict: activity_id: "), "{said:?}");
+    assert_eq!(said.err.lines().count(), 4, "{said:?}");
+    assert!(!said.err.contains("alex"), "{said:?}");
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_exit_code_2() {
+    let server = deserted();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.json");
+    std::fs::write(&file, alert().to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let at = ["--server", &*server, "--tenant", TENANT];
+    for command in [&["ingest", "--retries", "1", file][..], &["enrich", file], &["settings", "get"]] {
+        let said = call(&[command, &at].concat());
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.starts_with(&format!("riskshare: cannot reach {server}: ")), "{said:?}");
+    }
+    let said = call(&["settings", "get", "--tenant", TENANT, "--server", "ftp://x"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("--server ftp://x: must be of the form http://"), "{said:?}");
+}
+
+#[test]
+fn ingest_tries_again_until_the_server_is_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.json");
+    std::fs::write(&file, json!([copy("a")]).to_string()).unwrap();
+    let mut command = program();
+    command.args(["ingest", "--retries", "20", "--tenant", TENANT, "--server", &format!("http://{address}")]);
+    let client = command.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(listener.accept().unwrap()); // The first attempt has come, and fails.
+    drop(listener);
+    let _server = Server::start_at(folder.path(), &address);
+    let said = said(client.wait_with_output().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.out.lines().next(), Some("accepted                1"));
+}
+
+#[test]
+fn an_alert_is_printed_with_its_actors_or_as_json() {
+    let desk = Desk::sharing();
+    let audit = desk.file("audit.json", &Value::from(copies(12)).to_string());
+    assert_eq!(desk.call(&["ingest", &audit]).code, Some(0));
+    let file = desk.file("alert.json", &alert().to_string());
+    let said = desk.call(&["enrich", "--activities", "2", &file]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for part in [
+        "DLP alert da-1\n",
+        "  Title     DLP policy (Plans) matched\n",
+        "  Insider risk severity: High\n",
+        "  1. High    score 73   alex@contoso.com\n",
+        "     Why        12 activities of CopyToUSB on ",
+        "     Activity   12 exfiltration activities in the 120 days to ",
+        "  by day, at most 12\n",
+        "                and 10 older\n",
+    ] {
+        assert!(said.out.contains(part), "{part:?} is not in {}", said.out);
+    }
+    let said = desk.call_with_stdin(&["enrich", "--json", "-"], &alert().to_string());
+    let answer: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(answer["alert"]["severity"], "SEVERITY_HIGH");
+    assert_eq!(answer["alert"]["actors"][0]["activities"].as_array().unwrap().len(), 8);
+}
+
+#[test]
+fn of_a_tenant_that_does_not_share_only_the_column_is_printed() {
+    let desk = Desk::sharing();
+    let audit = desk.file("audit.json", &Value::from(copies(12)).to_string());
+    assert_eq!(desk.call(&["ingest", &audit]).code, Some(0));
+    let file = desk.file("alert.json", &alert().to_string());
+    assert!(desk.call(&["enrich", &file]).out.contains("alex"));
+    assert_eq!(desk.call(&["settings", "set", "--data-sharing", "off"]).code, Some(0));
+    let said = desk.call(&["enrich", &file]);
+    assert_eq!(said.code, Some(0));
+    assert!(said.out.ends_with("  Insider risk severity: User data is not available\n"), "{said:?}");
+    assert!(!said.out.contains("alex"), "{said:?}");
+    let answer: Value = serde_json::from_str(&desk.call(&["enrich", "--json", &file]).out).unwrap();
+    let column = json!({"alertId": "da-1", "severity": "SEVERITY_USER_DATA_NOT_AVAILABLE",
+        "severityText": "User data is not available"});
+    assert_eq!(answer, json!({"alert": column}));
+}
+
+#[test]
+fn a_refusal_is_printed_as_code_reason_and_fields() {
+    let desk = Desk::new();
+    let unknown = desk.call_with_stdin(&["enrich", "-"], r#"{"a":1}"#);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.starts_with("riskshare: INVALID_ARGUMENT: alert.raw_json: "), "{unknown:?}");
+    assert_eq!(unknown.err.lines().nth(1), Some("  reason  UNKNOWN_FORMAT"));
+    assert!(unknown.err.lines().nth(2).unwrap().starts_with("  field   alert.raw_json: "), "{unknown:?}");
+    let two = desk.call_with_stdin(&["enrich", "-"], &format!("{}\n{}\n", alert(), alert()));
+    assert_eq!((two.code, &*two.err), (Some(1), "riskshare: stdin: holds 2 records; one is enriched\n"));
+    let tenant = call(&["settings", "get", "--server", desk.server.address(), "--tenant", "contoso"]);
+    assert_eq!(tenant.code, Some(1));
+    assert_eq!(lines_with(&tenant.err, "field").join(""), "  field   tenant_id: must be a UUID");
+}
+
+#[test]
+fn settings_are_shown_and_changed_one_by_one() {
+    let desk = Desk::new();
+    let row = |text: &str, label: &str| {
+        let line = text.lines().find(|line| line.starts_with(label)).unwrap();
+        line[label.len()..].trim().to_owned()
+    };
+    let first = desk.call(&["settings", "get"]).out;
+    assert_eq!((row(&first, "data sharing"), row(&first, "anonymization")), ("off".into(), "on".into()));
+    let flags = ["--data-sharing", "on", "--lookback", "90", "--share", "SpoDownload", "--hide", "Print"];
+    let set = desk.call(&[&["settings", "set"], &flags[..], &["--declare", "Drone"]].concat());
+    assert_eq!(set.code, Some(0), "{set:?}");
+    assert_eq!(set.out, desk.call(&["settings", "get"]).out);
+    let shown = [
+        "data sharing",
+        "user analytics",
+        "anonymization",
+        "lookback",
+        "shared besides",
+        "hidden",
+        "declared",
+    ]
+    .map(|label| row(&set.out, label));
+    assert_eq!(shown, ["on", "off", "on", "90 days", "SpoDownload", "Print", "Drone"]);
+    let stale = row(&first, "etag");
+    let refused = desk.call(&["settings", "set", "--etag", &stale, "--data-sharing", "off"]);
+    assert_eq!((refused.code, refused.err.contains("reason  ETAG_MISMATCH")), (Some(1), true), "{refused:?}");
+    let current = row(&set.out, "etag");
+    let back = ["--etag", &current, "--reset", "Print", "--undeclare", "Drone", "--json"];
+    let json = desk.call(&[&["settings", "set"], &back[..]].concat());
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    let left = json!([{"indicator": "SpoDownload", "shared": true}]);
+    assert_eq!((&json["settings"]["indicatorOverrides"], &json["drained"]), (&left, &json!(true)));
+    assert_eq!(json["settings"].get("customExfiltrationIndicators"), None);
+    let json: Value = serde_json::from_str(&desk.call(&["settings", "get", "--json"]).out).unwrap();
+    assert_eq!(json["settings"]["lookbackDays"], 90);
+}
+
+#[test]
+fn a_change_that_cannot_be_is_refused() {
+    let desk = Desk::new();
+    let nothing = desk.call(&["settings", "set"]);
+    assert_eq!((nothing.code, nothing.err.contains("nothing to change")), (Some(1), true), "{nothing:?}");
+    let short = desk.call(&["settings", "set", "--lookback", "89"]);
+    assert_eq!(short.code, Some(1));
+    let fields = lines_with(&short.err, "field ").join("");
+    assert_eq!(fields, "  field   settings.lookback_days: must be 90 to 120");
+    let hidden = desk.call(&["settings", "set", "--share", "EpoBrowseToGamblingSites"]);
+    assert!(hidden.err.contains("settings.indicator_overrides[0].indicator"), "{hidden:?}");
+}
+
+fn serve(folder: &Path, more: &[&str]) -> Command {
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.join("data")).args(more);
+    command
+}
+
+/// Starts it and waits until it says where it listens.
+fn started(mut command: Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (child, line)
+}
+
+fn send_signal(child: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn the_server_stops_when_told_to_and_logs_json_where_nobody_looks() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut child, line) = started(serve(folder.path(), &[]));
+        assert!(line.starts_with("riskshare serves on http://127.0.0.1:"), "{line}");
+        send_signal(&child, signal);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+        let mut log = String::new();
+        child.stderr.unwrap().read_to_string(&mut log).unwrap();
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let messages: Vec<_> = lines.iter().map(|line| &line["fields"]["message"]).collect();
+        assert_eq!(messages, ["serving", "stopping"], "{log}");
+    }
+}
+
+#[test]
+fn the_log_is_text_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, _) = started(serve(folder.path(), &["--log-format", "text"]));
+    send_signal(&child, "-TERM");
+    let said = said(child.wait_with_output().unwrap());
+    assert!(said.err.contains("INFO riskshare::"), "{said:?}");
+}
+
+#[test]
+fn a_server_that_strangers_could_reach_does_not_start_by_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").to_str().unwrap().to_owned();
+    let exposed = call(&["serve", "--listen", "0.0.0.0:0", "--data-dir", &data]);
+    assert_eq!(exposed.code, Some(1));
+    assert!(exposed.err.starts_with("riskshare: listen must be a loopback address"), "{exposed:?}");
+    assert!(!Path::new(&data).exists());
+    let mut command = program();
+    command.args(["serve", "--allow-unauthenticated-network", "--listen", "0.0.0.0:0", "--data-dir", &data]);
+    let (mut child, line) = started(command);
+    assert!(line.contains("http://0.0.0.0:"), "{line}");
+    send_signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_setting_that_does_not_exist_stops_the_server_before_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = serve(folder.path(), &[]).env("RISKSHARE_LIMITS__MAX_MESAGE_BYTES", "1").output().unwrap();
+    let said = said(output);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("unknown key `limits.max_mesage_bytes`"), "{said:?}");
+    let wrong = call(&["serve", "--drain-seconds", "soon"]);
+    assert_eq!(wrong.err.matches("drain_seconds").count(), 1, "{wrong:?}");
+    let file = folder.path().join("riskshare.toml");
+    std::fs::write(&file, "drain_seconds = 601\n").unwrap();
+    let said = call(&["serve", "--config", file.to_str().unwrap()]);
+    assert_eq!((said.code, &*said.err), (Some(1), "riskshare: drain_seconds must be 0 to 600\n"));
+}
+
+fn demo(folder: &Path) -> Command {
+    let mut command = program();
+    command.arg("demo").env("TMPDIR", folder);
+    command
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn the_demo_shows_the_column_of_every_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = said(demo(folder.path()).arg("--exit").output().unwrap());
+    assert_eq!((said.code, &*said.err), (Some(0), ""));
+    let rows = include_str!("golden/demo-of-2026-11-24.txt").lines().skip(2).take(11);
+    for row in rows {
+        assert!(said.out.lines().any(|line| line == row), "{row} is not in {}", said.out);
+    }
+    for part in [
+        "  1. High    score 100  Ada Lindqvist",
+        "  2. None               Gina Weber (guest)",
+        "by week, at most 26",
+    ] {
+        assert!(said.out.contains(part), "{part} is not in {}", said.out);
+    }
+    assert!(is_empty(folder.path()), "the demo leaves something behind");
+}
+
+/// A demo that serves, and the lines that it asks to paste.
+struct Serving {
+    child: Child,
+    lines: Vec<String>,
+}
+
+impl Serving {
+    fn start(folder: &Path) -> Self {
+        let mut child = demo(folder).stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.as_mut().unwrap());
+        let mut lines = Vec::new();
+        for line in out.lines().map(Result::unwrap) {
+            let is_last = line.ends_with("--data-sharing on");
+            lines.push(line.trim().to_owned());
+            if is_last {
+                break;
+            }
+        }
+        Self { child, lines }
+    }
+}
+
+fn shell(line: &str) -> Said {
+    said(Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap())
+}
+
+#[test]
+fn the_lines_of_the_demo_work_as_pasted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Serving::start(folder.path());
+    let columns: Vec<_> = demo
+        .lines
+        .iter()
+        .filter(|line| line.starts_with(env!("CARGO_BIN_EXE_riskshare")))
+        .map(|line| (shell(line), line))
+        .inspect(|(said, line)| assert_eq!(said.code, Some(0), "{line}: {said:?}"))
+        .filter_map(|(said, _)| {
+            lines_with(&said.out, "Insider risk severity").join("").split(": ").nth(1).map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(columns, ["High", "User data is not available"]);
+    send_signal(&demo.child, "-INT");
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+    assert!(is_empty(folder.path()), "the demo leaves something behind");
+}
+
+/// Reads the JSON of a grpcurl line as grpcurl does, by the descriptors of the services.
+#[test]
+fn the_grpcurl_lines_of_the_demo_are_calls_of_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Serving::start(folder.path());
+    let pool = prost_reflect::DescriptorPool::decode(riskshare::pb::DESCRIPTORS).unwrap();
+    let calls: Vec<_> =
+        demo.lines.iter().filter(|line| line.starts_with("grpcurl -plaintext -d '")).collect();
+    assert_eq!(calls.len(), 3);
+    for line in calls {
+        let (body, rest) = line["grpcurl -plaintext -d '".len()..].split_once("' ").unwrap();
+        let (_, method) = rest.split_once(' ').unwrap();
+        let (service, method) = method.split_once('/').unwrap();
+        let service = pool.get_service_by_name(service).unwrap();
+        let method = service.methods().find(|one| one.name() == method).unwrap();
+        let mut json = serde_json::Deserializer::from_str(body);
+        let request = prost_reflect::DynamicMessage::deserialize(method.input(), &mut json).unwrap();
+        assert!(request.has_field_by_name("tenant_id"), "{line}");
+    }
+    send_signal(&demo.child, "-TERM");
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_demo_takes_no_address_that_strangers_can_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = said(demo(folder.path()).args(["--exit", "--listen", "0.0.0.0:0"]).output().unwrap());
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("can be reached from other machines"), "{said:?}");
+    assert!(is_empty(folder.path()));
+}
+
+/// Returns the shell examples of the document, but those that serve.
+fn examples() -> Vec<&'static str> {
+    let document = include_str!("../docs/cli.md");
+    document.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_examples_of_the_document_work_one_after_the_other() {
+    let desk = Desk::new();
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_riskshare"));
+    let script = format!(
+        "set -e\nriskshare() {{ {} \"$@\" --server {}; }}\n{}",
+        program.display(),
+        desk.server.address(),
+        examples().concat()
+    );
+    let output = Command::new("sh").args(["-c", &script]).current_dir(desk.folder.path()).output().unwrap();
+    let said = said(output);
+    assert_eq!((said.code, &*said.err), (Some(0), ""), "{said:?}");
+    let example = include_str!("../docs/cli.md");
+    let counts = example.split("```text\n").find(|text| text.starts_with("accepted")).unwrap();
+    assert!(said.out.contains(counts.split("```").next().unwrap()), "{said:?}");
+    assert!(said.out.contains("  1. Medium  score 34   alex@contoso.com\n"), "{said:?}");
+    let answer = std::fs::read_to_string(desk.folder.path().join("answer.json")).unwrap();
+    assert!(serde_json::from_str::<Value>(&answer).is_ok());
+}
