@@ -151,7 +151,7 @@ pub enum Outcome {
 pub enum Conflict {
     /// The activity id is taken by an activity with other content.
     ActivityId,
-    /// The keys point at people who cannot be one.
+    /// The keys point at people who cannot be one, or would give one person more keys than a person has.
     Identity,
     /// The alert id is taken by an alert of another user.
     RiskAlertId,

@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
+/// The most keys that all records together give to one person. A record names far fewer; without a bound, records
+/// that share one key make a person of which every change costs as much as all that was said before.
+pub const KEYS_MAX: usize = 128;
 /// The most SMTP addresses of one user in one record.
 pub const ADDRESSES_MAX: usize = 20;
 
@@ -212,6 +215,11 @@ impl Identity {
         renamed
     }
 
+    /// Says whether both together have more keys than one person may have.
+    fn is_too_much_with(&self, other: &Self) -> bool {
+        self.keys.len() + other.keys.len() > KEYS_MAX && self.keys.union(&other.keys).count() > KEYS_MAX
+    }
+
     /// Returns the keys, strongest first.
     pub fn keys(&self) -> impl Iterator<Item = &IdentityKey> {
         self.keys.iter()
@@ -232,10 +240,10 @@ impl Identity {
     /// Returns the Entra object id.
     #[must_use]
     pub fn object_id(&self) -> Option<Uuid> {
-        self.keys.iter().find_map(|key| match key {
+        match self.keys.first()? {
             IdentityKey::ObjectId(id) => Some(*id),
-            _ => None,
-        })
+            _ => None, // Object ids come first.
+        }
     }
 
     /// Returns the UPN, if one was given as such.
@@ -284,10 +292,11 @@ impl Identity {
     }
 
     fn sid(&self) -> Option<&Personal> {
-        self.keys.iter().find_map(|key| match key {
+        // Not by looking at every key: people of an alert are compared with all that is known of them so far.
+        match self.keys.range(IdentityKey::Sid(Personal::default())..).next()? {
             IdentityKey::Sid(sid) => Some(sid),
             _ => None,
-        })
+        }
     }
 }
 
@@ -358,13 +367,13 @@ pub enum Join {
     New,
     /// These people are it: the first takes in the others, and learns the record's keys.
     Same(Vec<UserNo>),
-    /// Its keys point at people who cannot be one.
+    /// Its keys point at people who cannot be one, or would give one more than [`KEYS_MAX`].
     Conflict,
 }
 
 /// Finds the person whom a record names, given all known people who have any of its keys.
 ///
-/// People join if they do not contradict each other and at most one of them was declared: what undeclared people
+/// People join if they do not contradict each other, have at most [`KEYS_MAX`] keys, and at most one of them was declared: what undeclared people
 /// are called is known from records like this one only. The result does not depend on the order of `hits`.
 #[must_use]
 pub fn join<'a>(record: &Identity, hits: impl IntoIterator<Item = &'a User>) -> Join {
@@ -374,7 +383,8 @@ pub fn join<'a>(record: &Identity, hits: impl IntoIterator<Item = &'a User>) -> 
     let declared = hits.iter().filter(|user| user.declared).count();
     let mut whole = Cow::Borrowed(record);
     for (n, user) in hits.iter().enumerate() {
-        if declared > 1 || !whole.is_compatible(&user.identity) {
+        let is_one = whole.is_compatible(&user.identity) && !whole.is_too_much_with(&user.identity);
+        if declared > 1 || !is_one {
             return Join::Conflict;
         }
         if n + 1 < hits.len() {
@@ -430,6 +440,18 @@ mod tests {
         assert!(IdentityKey::account("CORP\\John Doe").is_ok());
         assert!(IdentityKey::account("john").is_err());
         assert!(IdentityKey::object_id("00000000-0000-0000-0000-000000000000").is_err());
+    }
+
+    #[test]
+    fn nobody_gets_more_keys_than_a_person_has() {
+        let full = (0..KEYS_MAX).map(|n| address(&format!("a{n}@x.com"))).collect::<Vec<_>>();
+        let (ann, known) = (user(1, false, &full), &full[0]);
+        let record = |keys: &[IdentityKey]| keys.iter().cloned().fold(Identity::default(), Identity::with);
+        assert_eq!(join(&record(std::slice::from_ref(known)), [&ann]), Join::Same(vec![UserNo(1)]));
+        assert_eq!(join(&record(&[known.clone(), address("b@x.com")]), [&ann]), Join::Conflict);
+        let bob = user(2, false, &[address("b@x.com")]);
+        assert_eq!(join(&record(&[known.clone(), address("b@x.com")]), [&ann, &bob]), Join::Conflict);
+        assert_eq!(join(&record(&[known.clone(), address("b@x.com")]), [&bob, &ann]), Join::Conflict);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 pub const ACTIVITIES_DEFAULT: usize = 50;
 /// The most activities of an actor.
 pub const ACTIVITIES_MAX: usize = 200;
-/// The most activities that a page of alerts can ask for: involved users times activities of each.
+/// The most activities that an alert, or a page of alerts, can ask for: involved users times activities of each.
 const PAGE_ACTIVITIES_MAX: usize = 50_000;
 const TIMELINE_DEFAULT: usize = 100;
 const TIMELINE_MAX: usize = 1_000;
@@ -78,8 +78,8 @@ impl AlertEnrichmentService for Enrichment {
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Status> {
         let asked = Timeline::parse(&request.into_inner())?;
         let grant = self.gate.admit(asked.tenant).await.map_err(status::refused)?;
-        let answer = self.list(&grant, &asked).await?;
-        Reply::disclose(grant, answer).map_err(status::sharing_off)
+        let outcome = self.list(&grant, &asked).await;
+        Reply::disclose_outcome(grant, outcome)
     }
 }
 
@@ -166,7 +166,9 @@ fn one_alert(request: &pb::EnrichAlertRequest) -> Result<(TenantId, DlpAlert, Vi
     let tenant = fields.tenant(&request.tenant_id);
     let view = view(&mut fields, request.view, request.activity_page_size, EnrichmentView::Summary);
     let alert = fields.part(parse::dlp_alert(format_args!("alert"), request.alert.as_ref()));
-    fields.finish(tenant.zip(alert).map(|(tenant, alert)| (tenant, alert, view)))
+    let (tenant, alert) = fields.finish(tenant.zip(alert))?;
+    bound_activities(view, alert.involved.len())?;
+    Ok((tenant, alert, view))
 }
 
 type AlertPage = (TenantId, Vec<Result<DlpAlert, Invalid>>, View);
@@ -178,12 +180,18 @@ fn alert_page(request: &pb::BatchEnrichAlertsRequest) -> Result<AlertPage, Inval
     let alerts = fields.part(parse::alert_page(&request.alerts));
     let (tenant, alerts) = fields.finish(tenant.zip(alerts))?;
     let involved: usize = alerts.iter().flatten().map(|alert| alert.involved.len()).sum();
+    bound_activities(view, involved)?;
+    Ok((tenant, alerts, view))
+}
+
+/// Bounds the size of an answer.
+fn bound_activities(view: View, involved: usize) -> Result<(), Invalid> {
     match view {
         View::Full(size) if size * involved > PAGE_ACTIVITIES_MAX => {
             let bound = "times the involved users must be at most 50000; ask for fewer activities or alerts";
             Err(Invalid::one(ErrorReason::BatchTooLarge, "activity_page_size", bound))
         }
-        _ => Ok((tenant, alerts, view)),
+        _ => Ok(()),
     }
 }
 

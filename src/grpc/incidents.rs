@@ -61,8 +61,8 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Status> {
         let (tenant, user, size) = one_user(&request.into_inner())?;
         let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
-        let answer = self.user_risk(&grant, &user, size).await?;
-        Reply::disclose(grant, answer).map_err(status::sharing_off)
+        let outcome = self.user_risk(&grant, &user, size).await;
+        Reply::disclose_outcome(grant, outcome)
     }
 }
 

@@ -210,7 +210,9 @@ fn outcome(recorded: Option<Recorded>) -> pb::IngestResult {
 fn conflict_of(conflict: Conflict) -> (&'static str, &'static str) {
     match conflict {
         Conflict::ActivityId => ("activity_id", "is taken by an activity with other content, which stays"),
-        Conflict::Identity => ("user", "has keys of two people who cannot be one"),
+        Conflict::Identity => {
+            ("user", "has keys of two people who cannot be one, or would give one more than 128")
+        }
         Conflict::RiskAlertId => ("alert_id", "is taken by an alert of another user, which stays"),
     }
 }

@@ -104,7 +104,9 @@ impl Fields {
     /// Reads an instant that may be absent.
     pub fn instant_if_set(&mut self, path: Arguments<'_>, at: Option<Timestamp>) -> Option<DateTime<Utc>> {
         let at = at?;
-        let read = u32::try_from(at.nanos).ok().and_then(|nanos| DateTime::from_timestamp(at.seconds, nanos));
+        // More nanoseconds would be a leap second, which chrono reads and a Timestamp has not.
+        let nanos = u32::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+        let read = nanos.and_then(|nanos| DateTime::from_timestamp(at.seconds, nanos));
         let read = read.filter(|at| (1..=9999).contains(&chrono::Datelike::year(at)));
         self.demand(read.is_some(), path, "must be an instant of the years 1 to 9999");
         read

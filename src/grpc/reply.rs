@@ -1,8 +1,9 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
 use crate::gate::admission::{Seal, SharingGrant, SharingOff};
+use crate::grpc::status;
 use crate::pb;
-use tonic::Response;
+use tonic::{Response, Status};
 
 /// What goes to the transport beside a reply's bytes, as an extension of the response. The hand-over layer lets no
 /// byte of a gated service pass without one.
@@ -25,6 +26,18 @@ impl<M> Reply<M> {
     pub fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, SharingOff> {
         let (message, seal) = grant.disclose(message)?.leave();
         Ok(Self::respond(message, Custody::Sealed(seal)))
+    }
+
+    /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer.
+    ///
+    /// # Errors
+    /// The refusal, or that of a tenant that does not share when the switch has moved since the grant was given.
+    pub fn disclose_outcome(
+        grant: SharingGrant,
+        outcome: Result<M, Status>,
+    ) -> Result<Response<Self>, Status> {
+        let (outcome, seal) = grant.disclose(outcome).map_err(status::sharing_off)?.leave();
+        Ok(Self::respond(outcome?, Custody::Sealed(seal)))
     }
 
     /// Returns the message to the codec. Its bytes leave through the hand-over layer only.

@@ -65,6 +65,15 @@ async fn an_alert_involves_at_most_1000_users() {
     assert_eq!(answer.actors.len(), 1_000);
     let refusal = enrich(&world, tenant.ask(pb::EnrichmentView::Summary, users(1_001))).await;
     assert_names(&refusal, &["alert.involved_users"]);
+    // As many activities as a page of alerts may ask for, and no more.
+    let full = |count, activity_page_size| pb::EnrichAlertRequest {
+        activity_page_size,
+        ..tenant.ask(pb::EnrichmentView::Full, users(count))
+    };
+    assert!(world.enrichment().enrich_alert(full(1_000, 50)).await.is_ok());
+    let refusal = enrich(&world, full(1_000, 51)).await;
+    assert_names(&refusal, &["activity_page_size"]);
+    assert_eq!(reason(&refusal), "BATCH_TOO_LARGE");
 }
 
 #[tokio::test]
@@ -98,6 +107,17 @@ async fn a_page_holds_at_most_500_alerts_and_5000_users_and_refuses_bad_alerts_o
     assert_eq!(refusal.violations[0].field, "alerts[0].alert_id");
     let Some(Of::Alert(good)) = &answer.results[1].result else { panic!("the second is good") };
     assert_eq!(good.severity_text, "High");
+}
+
+#[tokio::test]
+async fn a_leap_second_is_no_instant() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let mut odd = copies("john@contoso.com", 1, at("2026-11-23T23:59:59Z")).remove(0);
+    odd.occurred_at.as_mut().unwrap().nanos = 1_500_000_000;
+    let answer = tenant.record(vec![odd]).await;
+    assert_eq!(answer.results[0].field, "occurred_at");
+    assert_eq!(answer.results[0].outcome(), pb::IngestOutcome::Rejected);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod exfiltration_only;
 mod identity;
 mod ingest;
 mod off_is_off;
+mod off_while_reading;
 mod readings;
 mod reflection;
 mod samples;

@@ -14,7 +14,7 @@ use crate::domain::severity::Severity;
 use crate::domain::time::{Lookback, UtcDay};
 use crate::domain::user::{Identity, IdentityKey, Personal, User, UserNo};
 use crate::store::VersionedSettings;
-use chrono::TimeDelta;
+use chrono::DateTime;
 
 /// A change of one tenant's facts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,7 +138,8 @@ const UNALLOWED: u8 = 1 << 3;
 
 /// Writes an activity into a record of its day.
 pub fn write_activity(out: &mut Encoder, user: UserNo, activity: &Activity) {
-    let since = activity.at - activity.day().start();
+    // Not a difference of instants, which counts a leap second as one more.
+    let since = activity.at.timestamp() - activity.day().start().timestamp();
     let nanos = activity.at.timestamp_subsec_nanos();
     let sensitivity = match activity.sensitivity {
         Sensitivity::None => 0,
@@ -150,7 +151,7 @@ pub fn write_activity(out: &mut Encoder, user: UserNo, activity: &Activity) {
     let unallowed = if activity.unallowed_destination { UNALLOWED } else { 0 };
     out.byte(sensitivity | nanos_flag | unallowed);
     write_no(out, user);
-    out.number(since.num_seconds().cast_unsigned());
+    out.number(since.cast_unsigned());
     if nanos != 0 {
         out.number(nanos.into());
     }
@@ -166,9 +167,9 @@ pub fn read_activity(from: &mut Decoder, day: UtcDay) -> Result<(UserNo, Activit
     let flags = from.byte()?;
     let user = read_no(from)?;
     let seconds: i64 = from.small()?;
-    let nanos: i64 = if flags & NANOS == 0 { 0 } else { from.small()? };
-    let since = TimeDelta::try_seconds(seconds).ok_or(Malformed)? + TimeDelta::nanoseconds(nanos);
-    let at = day.start().checked_add_signed(since).ok_or(Malformed)?;
+    let nanos: u32 = if flags & NANOS == 0 { 0 } else { from.small()? };
+    let seconds = day.start().timestamp().checked_add(seconds).ok_or(Malformed)?;
+    let at = DateTime::from_timestamp(seconds, nanos).ok_or(Malformed)?;
     let id = ActivityId::new(from.unique()?).map_err(malformed)?;
     let activity = Activity {
         id,

@@ -103,6 +103,17 @@ pub async fn ask<T>(
     }
 }
 
+/// Waits for room in the queue, however long, then for the answer. For what must not be refused because of load.
+pub async fn ask_patiently<T>(
+    commands: SyncSender<Command>,
+    command: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    let command = command(reply);
+    let sent = tokio::task::spawn_blocking(move || commands.send(command).is_ok()).await;
+    if sent.unwrap_or(false) { answer.await.unwrap_or_else(|_| Err(stopped())) } else { Err(stopped()) }
+}
+
 fn stopped() -> StoreError {
     StoreError::Unavailable(STOPPED.to_owned())
 }

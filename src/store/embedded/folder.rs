@@ -44,7 +44,7 @@ impl Folder {
         self.path.join("log")
     }
 
-    /// Opens HEAD. A store that never was open to the end has none, and gets one.
+    /// Opens HEAD. A store that never was open to the end has none.
     pub fn head(&self) -> Result<Head, OpenError> {
         Head::open(&self.path.join("HEAD"))
     }
@@ -103,6 +103,7 @@ pub struct Head {
     file: File,
     sequence: u64,
     slot: u64,
+    is_new: bool,
 }
 
 /// Sequence number and checksum.
@@ -122,12 +123,8 @@ impl Head {
         let slots = bytes.chunks(SLOT_BYTES).take(2).enumerate();
         let best = slots.filter_map(|(at, slot)| Some((read_slot(slot)?, at as u64))).max();
         match best {
-            Some((sequence, slot)) => Ok(Self { file, sequence, slot }),
-            None if bytes.is_empty() => {
-                let mut head = Self { file, sequence: 0, slot: 1 };
-                head.set(0).and_then(|()| head.sync()).map_err(OpenError::Io)?;
-                Ok(head)
-            }
+            Some((sequence, slot)) => Ok(Self { file, sequence, slot, is_new: false }),
+            None if bytes.is_empty() => Ok(Self { file, sequence: 0, slot: 1, is_new: true }),
             None => Err(OpenError::damaged("HEAD cannot be read")),
         }
     }
@@ -135,6 +132,18 @@ impl Head {
     /// Returns the number of a record that surely was durable.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Says whether nothing was ever remembered here: the log must be empty then.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Remembers durably that the log is there, and empty.
+    pub fn begin(&mut self) -> io::Result<()> {
+        self.set(0)?;
+        self.is_new = false;
+        self.sync()
     }
 
     /// Remembers that the log is durable up to this record.
@@ -193,6 +202,7 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("HEAD");
         let mut head = Head::open(&path).unwrap();
+        head.begin().unwrap();
         head.set(5).unwrap();
         head.set(6).unwrap();
         assert_eq!(Head::open(&path).unwrap().sequence(), 6);

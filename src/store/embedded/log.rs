@@ -106,11 +106,14 @@ impl Log {
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .worker_threads(2)
             .open()?;
-        folder.sync().map_err(OpenError::Io)?;
         let facts = database.keyspace(FACTS, options)?;
         let notes = database.keyspace(NOTES, options)?;
         let mut log = Self { database, facts, notes, days: BTreeMap::new(), head, last: 0 };
         log.read(replay)?;
+        if log.head.is_new() {
+            log.head.begin().map_err(OpenError::Io)?;
+        }
+        folder.sync().map_err(OpenError::Io)?;
         Ok(log)
     }
 
@@ -211,7 +214,7 @@ impl Log {
         if !is_whole {
             return Err(OpenError::damaged("records are missing, or are there twice"));
         }
-        if self.last < self.head.sequence() || (self.head.sequence() == 0 && self.last > 0) {
+        if self.last < self.head.sequence() || (self.head.is_new() && self.last > 0) {
             return Err(OpenError::damaged(
                 "the log ends before its last acknowledged record, or HEAD is missing",
             ));
@@ -383,6 +386,28 @@ mod tests {
         drop((log, folder));
         let (log, counted, _folder) = open(at.path());
         assert_eq!((counted.facts, counted.activities, log.last), (1, 0, 4));
+    }
+
+    #[test]
+    fn a_power_cut_before_head_reached_the_disk_for_the_first_time_is_no_damage() {
+        let at = tempfile::tempdir().unwrap();
+        let (mut log, _, folder) = open(at.path());
+        log.token_key().unwrap();
+        let head = at.path().join("HEAD");
+        let synced = std::fs::read(&head).unwrap();
+        log.write(&[part(Some(3), 1)]).unwrap();
+        drop((log, folder));
+        std::fs::write(&head, synced).unwrap();
+        let (log, counted, folder) = open(at.path());
+        assert_eq!((counted.activities, log.last), (1, 1));
+        drop((log, folder));
+        // A HEAD that is not there at all is another matter, however often one looks.
+        std::fs::remove_file(&head).unwrap();
+        for _ in 0..2 {
+            let folder = Folder::open(at.path()).unwrap();
+            let opened = Log::open(&folder, &mut Counted::default());
+            assert!(matches!(opened, Err(OpenError::Damaged(_))));
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::domain::time::UtcDay;
 use crate::domain::user::Identity;
 use crate::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
-use committer::{Command, Committer, Writer, ask};
+use committer::{Command, Committer, Writer, ask, ask_patiently};
 use folder::Folder;
 use index::{Index, Tenant};
 use log::Log;
@@ -140,7 +140,9 @@ async fn change(
     let epoch = if is_on && !epoch.is_open() { epoch.number() + 1 } else { epoch.number() };
     let settings = VersionedSettings { settings, version: expected + 1 };
     let changed = settings.clone();
-    ask(&commands, |reply| Command::Settings { tenant: tenant.id, settings: changed, epoch, reply }).await?;
+    let id = tenant.id;
+    ask_patiently(commands, |reply| Command::Settings { tenant: id, settings: changed, epoch, reply })
+        .await?;
     drop(turn);
     let drained = if is_on { true } else { tenant.switch.drained().await };
     Ok(ChangedSettings { settings, drained })
