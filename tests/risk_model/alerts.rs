@@ -104,7 +104,7 @@ fn a_history_of_commits_opens_and_raises_the_alerts_of_the_naive_model() {
             Ok(marks)
         });
     tally.expect(30, &["opened", "raised", "new after a closed one", "nothing", "old enough to expire"]);
-    tally.expect(10, &["new after an expired one", "import holds the place"]);
+    tally.expect(5, &["new after an expired one", "import holds the place"]);
 }
 
 fn evaluate(

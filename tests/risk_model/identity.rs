@@ -4,8 +4,9 @@ use super::naive;
 use super::run::run;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use riskshare::domain::dlp_alert::{Person, join_mentions};
-use riskshare::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
+use riskshare::domain::user::{Identity, IdentityKey, Join, Personal, User, UserNo, join};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -122,11 +123,16 @@ fn user() -> impl Strategy<Value = User> {
 /// Keys of any people mixed, but as in every record at most one object id and one SID.
 fn identity() -> impl Strategy<Value = Identity> {
     let key = (0_usize..3, prop_oneof![1 => 0_u8..2, 2 => 2_u8..6]);
-    vec(key, 1..4).prop_map(|mut keys| {
+    (vec(key, 1..4), prop::option::of(select(vec!["Ann", "Bob"]))).prop_map(|(mut keys, name)| {
         keys.sort_by_key(|(_, key)| *key);
         keys.dedup_by(|one, other| one.1 == other.1 && one.1 < 2);
-        let all = keys.into_iter().map(|(person, key)| key_of(person, key));
-        all.fold(Identity::default(), Identity::with)
+        let all = keys.into_iter().map(|(person, key)| (key, key_of(person, key)));
+        let mut identity = all.fold(Identity::default(), |identity, (kind, key)| match kind {
+            2 => identity.with_upn(key),
+            _ => identity.with(key),
+        });
+        identity.display_name = name.map(Personal::new);
+        identity
     })
 }
 

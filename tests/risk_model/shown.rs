@@ -131,6 +131,7 @@ fn hidden_activities_change_nothing_that_is_shown_and_the_order_only_through_lev
             );
             let (before, after) = (level::assess(&facts, &rules, now), level::assess(&more, &rules, now));
             prop_assert_eq!(before.latest_exfiltration, after.latest_exfiltration);
+            prop_assert_eq!(before.valid_until, after.valid_until);
             let mut marks = vec![];
             if more.activities.len() > facts.activities.len() {
                 marks.push("hidden".to_owned());

@@ -1,9 +1,10 @@
 //! Sections 6 and 9, the level of a user.
 
-use super::{age, alert, score, seen, severity};
+use super::{age, alert, is_shared, score, seen, severity};
 use chrono::{DateTime, Days, Utc};
 use riskshare::domain::facts::{TenantRules, UserFacts};
 use riskshare::domain::risk_alert::{Origin, RiskAlert};
+use riskshare::domain::settings::Settings;
 use riskshare::domain::severity::Severity;
 
 /// What the model says about a user.
@@ -86,7 +87,7 @@ fn latest_exfiltration(facts: &UserFacts, rules: &TenantRules, now: DateTime<Utc
     seen.iter().filter(|a| a.shared && a.age < lookback).map(|a| a.at).max()
 }
 
-/// Section 9, to the letter: midnight, or a membership that starts or ends before it.
+/// Section 9, but for facts that are dated ahead: midnight, or a membership that starts or ends before it.
 pub fn valid_until(facts: &UserFacts, now: DateTime<Utc>) -> DateTime<Utc> {
     let mut instants = vec![(now.date_naive() + Days::new(1)).and_hms_opt(0, 0, 0).unwrap().and_utc()];
     for interval in facts.memberships.values().flatten() {
@@ -96,10 +97,15 @@ pub fn valid_until(facts: &UserFacts, now: DateTime<Utc>) -> DateTime<Utc> {
     instants.into_iter().filter(|at| *at > now).min().unwrap()
 }
 
-/// The instants after `now` and on its day at which a fact's own time comes: nothing is dated ahead for long, but
-/// what is starts to count as a trigger then.
-pub fn facts_ahead(facts: &UserFacts, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
-    let activities = facts.activities.iter().map(|a| a.at);
-    let all = activities.chain(facts.triggers.iter().map(|t| t.at));
-    all.filter(|at| *at > now && age(*at, now.date_naive()) == 0).collect()
+/// Section 9, the rest: the instants after `now` and on its day at which a trigger or an exfiltration activity is
+/// dated. It starts to count as a trigger then.
+pub fn facts_ahead(facts: &UserFacts, settings: &Settings, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let mut instants: Vec<DateTime<Utc>> = facts.triggers.iter().map(|trigger| trigger.at).collect();
+    for activity in facts.activities.iter() {
+        if is_shared(&activity.indicator, settings) {
+            instants.push(activity.at);
+        }
+    }
+    instants.retain(|at| *at > now && age(*at, now.date_naive()) == 0);
+    instants
 }
