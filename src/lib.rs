@@ -8,6 +8,7 @@ pub mod clock;
 pub mod intake;
 pub mod store;
 pub mod gate;
+pub mod auth;
 pub mod engine;
 pub mod pb;
 pub mod grpc;

@@ -3,10 +3,12 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::time::UtcDay;
+use crate::auth::{Anyone, Authenticator};
 use crate::engine::decisions::Decisions;
 use crate::engine::reading::Engine;
 use crate::engine::recorder::Recorder;
 use crate::gate::admission::{Gate, Unavailable};
+use crate::grpc::auth::AuthLayer;
 use crate::grpc::enrichment::Enrichment;
 use crate::grpc::handover::HandOverLayer;
 use crate::grpc::incidents::Incidents;
@@ -180,6 +182,7 @@ struct Services {
     ingest: Ingesting,
     settings: SettingsOf,
     calls: CallLimit,
+    auth: AuthLayer,
 }
 
 impl Services {
@@ -201,6 +204,7 @@ impl Services {
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
             calls: CallLimit::new(limits.max_concurrent_requests),
+            auth: AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>),
         }
     }
 
@@ -211,10 +215,10 @@ impl Services {
         }
         let router = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-            .add_service(self.calls.named_layer(HandOverLayer.named_layer(self.enrichment)))
-            .add_service(self.calls.named_layer(HandOverLayer.named_layer(self.incidents)))
-            .add_service(self.calls.named_layer(self.ingest))
-            .add_service(self.calls.named_layer(self.settings))
+            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))))
+            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))))
+            .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
+            .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);

@@ -36,7 +36,7 @@ impl Decisions {
     ///
     /// # Errors
     /// When the store cannot answer.
-    pub async fn get(&self, permit: Permit) -> Result<VersionedSettings, Unavailable> {
+    pub async fn get(&self, permit: &Permit) -> Result<VersionedSettings, Unavailable> {
         Ok(self.store.settings(permit.tenant()).await?)
     }
 
@@ -47,7 +47,7 @@ impl Decisions {
     /// When the version is another, or the store cannot answer.
     pub async fn change(
         &self,
-        permit: Permit,
+        permit: &Permit,
         expected: Option<u64>,
         change: impl Fn(Settings) -> Settings,
     ) -> Result<ChangedSettings, ChangeError> {

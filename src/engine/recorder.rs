@@ -38,7 +38,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the store cannot answer; the facts may then have been recorded, and repeating them is safe.
-    pub async fn record(&self, permit: Permit, facts: Vec<Fact>) -> Result<Vec<Recorded>, Unavailable> {
+    pub async fn record(&self, permit: &Permit, facts: Vec<Fact>) -> Result<Vec<Recorded>, Unavailable> {
         let horizon = UtcDay::of(permit.at()).horizon_start();
         let is_kept =
             |fact: &Fact| !matches!(fact, Fact::Activity { activity, .. } if activity.day() < horizon);

@@ -6,6 +6,8 @@
 use crate::clock::Clock;
 use crate::domain::ids::TenantId;
 use crate::domain::user::Personal;
+use crate::gate::caller::{Access, Caller, Denied, Entry};
+use crate::gate::rights::Right;
 use crate::store;
 use crate::store::{Hold, Store, StoreError};
 use chrono::{DateTime, Utc};
@@ -37,9 +39,12 @@ impl From<StoreError> for Unavailable {
     }
 }
 
-/// Why a grant was refused.
+/// Why a caller was not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// The caller may not do that.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The tenant does not share.
     #[error(transparent)]
     SharingOff(#[from] SharingOff),
@@ -58,12 +63,13 @@ pub enum Refusal {
 /// ```
 ///
 /// ```
-/// # fn read_from(gate: &riskshare::gate::admission::Gate, tenant: riskshare::domain::ids::TenantId) {
-/// let asked = gate.admit(tenant);
+/// # fn read_from(gate: &riskshare::gate::admission::Gate, access: riskshare::gate::caller::Access) {
+/// let asked = gate.admit(access);
 /// # drop(asked); }
 /// ```
 #[must_use]
 pub struct SharingGrant {
+    access: Access,
     hold: Arc<Hold>,
     as_of: DateTime<Utc>,
 }
@@ -89,9 +95,9 @@ pub struct Pass(#[expect(dead_code, reason = "kept for its drop")] store::Pass);
 
 /// Leave to change a tenant's facts or settings. Tells nothing about anybody.
 #[must_use]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Permit {
-    tenant: TenantId,
+    access: Access,
     at: DateTime<Utc>,
 }
 
@@ -102,23 +108,41 @@ impl Gate {
         Self { store, clock }
     }
 
+    /// Looks at the caller's roles.
+    ///
+    /// # Errors
+    /// When none has the right.
+    #[expect(clippy::unused_async, reason = "refusals are to be written down")]
+    pub async fn authorise(&self, caller: &Caller, right: Right) -> Result<Entry, Refusal> {
+        Ok(caller.entry(right, self.clock.now())?)
+    }
+
+    /// Looks at the caller's tenants.
+    ///
+    /// # Errors
+    /// When this is none of them, whether it exists or not.
+    #[expect(clippy::unused_async, reason = "refusals are to be written down")]
+    pub async fn enter(&self, entry: &Entry, tenant: TenantId) -> Result<Access, Refusal> {
+        Ok(entry.access(tenant, self.clock.now())?)
+    }
+
     /// Decides, before anything about a user is looked up. An unknown tenant and one that never decided are refused
     /// like one that does not share.
     ///
     /// # Errors
     /// When the tenant does not share, or when that cannot be found out.
-    pub async fn admit(&self, tenant: TenantId) -> Result<SharingGrant, Refusal> {
-        let hold = self.store.hold(tenant).await.map_err(Unavailable::from)?;
+    pub async fn admit(&self, access: Access) -> Result<SharingGrant, Refusal> {
+        let hold = self.store.hold(access.tenant()).await.map_err(Unavailable::from)?;
         if hold.is_sharing() {
-            Ok(SharingGrant { hold: Arc::new(hold), as_of: self.clock.now() })
+            Ok(SharingGrant { access, hold: Arc::new(hold), as_of: self.clock.now() })
         } else {
             Err(SharingOff(()).into())
         }
     }
 
     /// Lets facts and settings of a tenant be changed, whether it shares or not.
-    pub fn permit(&self, tenant: TenantId) -> Permit {
-        Permit { tenant, at: self.clock.now() }
+    pub fn permit(&self, access: Access) -> Permit {
+        Permit { access, at: self.clock.now() }
     }
 }
 
@@ -127,6 +151,12 @@ impl SharingGrant {
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.hold.tenant()
+    }
+
+    /// Returns who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.access.caller()
     }
 
     /// Returns the instant for which the answer holds.
@@ -185,13 +215,13 @@ impl Seal {
 impl Permit {
     /// Returns the tenant.
     #[must_use]
-    pub fn tenant(self) -> TenantId {
-        self.tenant
+    pub fn tenant(&self) -> TenantId {
+        self.access.tenant()
     }
 
     /// Returns the instant of the change.
     #[must_use]
-    pub fn at(self) -> DateTime<Utc> {
+    pub fn at(&self) -> DateTime<Utc> {
         self.at
     }
 }

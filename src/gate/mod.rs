@@ -1,5 +1,7 @@
-//! The gate: who may learn what. A reader of user data needs a [`SharingGrant`](admission::SharingGrant), which
-//! only [`Gate::admit`](admission::Gate::admit) makes; what it computes leaves as
-//! [`Disclosed`](admission::Disclosed), which only a grant makes.
+//! The gate: who may learn what. A caller whose role and tenant fit has [`Access`](caller::Access). A reader of user
+//! data needs a [`SharingGrant`](admission::SharingGrant), which only [`Gate::admit`](admission::Gate::admit) makes
+//! out of that; what it computes leaves as [`Disclosed`](admission::Disclosed), which only a grant makes.
 
+pub mod rights;
+pub mod caller;
 pub mod admission;

@@ -1,11 +1,13 @@
 //! `AlertEnrichmentService`: the queue's column, the actors of an alert, and a user's timeline.
 
 use crate::domain::dlp_alert::DlpAlert;
-use crate::domain::ids::TenantId;
 use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
 use crate::domain::user::Identity;
 use crate::engine::reading::{Engine, TimelineQuery};
 use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::gate::caller::Access;
+use crate::gate::rights::Right;
+use crate::grpc::auth;
 use crate::grpc::page;
 use crate::grpc::page::PageTokens;
 use crate::grpc::parse;
@@ -48,8 +50,9 @@ impl AlertEnrichmentService for Enrichment {
         &self,
         request: Request<pb::EnrichAlertRequest>,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Status> {
-        let (tenant, alert, view) = one_alert(&request.into_inner())?;
-        match self.enrich(tenant, &alert, view).await {
+        let (access, request) = auth::access(&self.gate, request, Right::EnrichAlert).await?;
+        let (alert, view) = one_alert(&request)?;
+        match self.enrich(access, &alert, view).await {
             Err(Refusal::SharingOff(off)) => {
                 Ok(Reply::<pb::EnrichAlertResponse>::not_available(off, alert.id))
             }
@@ -61,8 +64,9 @@ impl AlertEnrichmentService for Enrichment {
         &self,
         request: Request<pb::BatchEnrichAlertsRequest>,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Status> {
-        let (tenant, alerts, view) = alert_page(&request.into_inner())?;
-        match self.enrich_page(tenant, &alerts, view).await {
+        let (access, request) = auth::access(&self.gate, request, Right::BatchEnrichAlerts).await?;
+        let (alerts, view) = alert_page(&request)?;
+        match self.enrich_page(access, &alerts, view).await {
             Err(Refusal::SharingOff(off)) => {
                 let ids =
                     alerts.into_iter().map(|one| one.map(|alert| alert.id).map_err(Invalid::into_refusal));
@@ -76,8 +80,9 @@ impl AlertEnrichmentService for Enrichment {
         &self,
         request: Request<pb::ListUserActivitiesRequest>,
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Status> {
-        let asked = Timeline::parse(&request.into_inner())?;
-        let grant = self.gate.admit(asked.tenant).await.map_err(status::refused)?;
+        let (access, request) = auth::access(&self.gate, request, Right::ListUserActivities).await?;
+        let asked = Timeline::parse(request)?;
+        let grant = self.gate.admit(access).await.map_err(status::refused)?;
         let outcome = self.list(&grant, &asked).await;
         Reply::disclose_outcome(grant, outcome)
     }
@@ -86,11 +91,11 @@ impl AlertEnrichmentService for Enrichment {
 impl Enrichment {
     async fn enrich(
         &self,
-        tenant: TenantId,
+        access: Access,
         alert: &DlpAlert,
         view: View,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
-        let grant = self.gate.admit(tenant).await?;
+        let grant = self.gate.admit(access).await?;
         let reading = self.engine.read(&grant, &alert.involved).await?;
         let alert = self.renderer(&grant, &reading, view).alert(alert, 0);
         drop(reading);
@@ -99,11 +104,11 @@ impl Enrichment {
 
     async fn enrich_page(
         &self,
-        tenant: TenantId,
+        access: Access,
         alerts: &[Result<DlpAlert, Invalid>],
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
-        let grant = self.gate.admit(tenant).await?;
+        let grant = self.gate.admit(access).await?;
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
         let reading = self.engine.read(&grant, &people).await?;
@@ -161,27 +166,25 @@ pub fn names_two_people() -> Invalid {
     Invalid::one(ErrorReason::InvalidField, "user", "has keys of two or more people; name one of them")
 }
 
-fn one_alert(request: &pb::EnrichAlertRequest) -> Result<(TenantId, DlpAlert, View), Invalid> {
+fn one_alert(request: &pb::EnrichAlertRequest) -> Result<(DlpAlert, View), Invalid> {
     let mut fields = Fields::default();
-    let tenant = fields.tenant(&request.tenant_id);
     let view = view(&mut fields, request.view, request.activity_page_size, EnrichmentView::Summary);
     let alert = fields.part(parse::dlp_alert(format_args!("alert"), request.alert.as_ref()));
-    let (tenant, alert) = fields.finish(tenant.zip(alert))?;
+    let alert = fields.finish(alert)?;
     bound_activities(view, alert.involved.len())?;
-    Ok((tenant, alert, view))
+    Ok((alert, view))
 }
 
-type AlertPage = (TenantId, Vec<Result<DlpAlert, Invalid>>, View);
+type AlertPage = (Vec<Result<DlpAlert, Invalid>>, View);
 
 fn alert_page(request: &pb::BatchEnrichAlertsRequest) -> Result<AlertPage, Invalid> {
     let mut fields = Fields::default();
-    let tenant = fields.tenant(&request.tenant_id);
     let view = view(&mut fields, request.view, request.activity_page_size, EnrichmentView::Severity);
     let alerts = fields.part(parse::alert_page(&request.alerts));
-    let (tenant, alerts) = fields.finish(tenant.zip(alerts))?;
+    let alerts = fields.finish(alerts)?;
     let involved: usize = alerts.iter().flatten().map(|alert| alert.involved.len()).sum();
     bound_activities(view, involved)?;
-    Ok((tenant, alerts, view))
+    Ok((alerts, view))
 }
 
 /// Bounds the size of an answer.
@@ -210,7 +213,6 @@ fn view(fields: &mut Fields, view: i32, size: i32, unset: EnrichmentView) -> Vie
 
 /// What `ListUserActivities` asks for.
 struct Timeline {
-    tenant: TenantId,
     user: Identity,
     query: TimelineQuery,
     size: usize,
@@ -218,15 +220,14 @@ struct Timeline {
 }
 
 impl Timeline {
-    fn parse(request: &pb::ListUserActivitiesRequest) -> Result<Self, Invalid> {
+    fn parse(request: pb::ListUserActivitiesRequest) -> Result<Self, Invalid> {
         let mut fields = Fields::default();
-        let tenant = fields.tenant(&request.tenant_id);
         let user = fields.person(format_args!("user"), request.user.as_ref());
-        let query = query(&mut fields, request);
+        let query = query(&mut fields, &request);
         let size = request.page_size.min(TIMELINE_MAX.try_into().unwrap_or(i32::MAX));
         let size = fields.size(format_args!("page_size"), size, TIMELINE_DEFAULT, TIMELINE_MAX);
-        let page_token = request.page_token.clone();
-        fields.finish(tenant.zip(user).map(|(tenant, user)| Self { tenant, user, query, size, page_token }))
+        let page_token = request.page_token;
+        fields.finish(user.map(|user| Self { user, query, size, page_token }))
     }
 }
 

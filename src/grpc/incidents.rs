@@ -1,10 +1,11 @@
 //! `IncidentService`: what Defender incident pages show about the users of an incident.
 
 use crate::domain::dlp_alert::DlpAlert;
-use crate::domain::ids::TenantId;
 use crate::domain::user::Identity;
 use crate::engine::reading::Engine;
 use crate::gate::admission::{Gate, Refusal, SharingGrant, Unavailable};
+use crate::gate::rights::Right;
+use crate::grpc::auth;
 use crate::grpc::enrichment::{ACTIVITIES_DEFAULT, ACTIVITIES_MAX, names_two_people};
 use crate::grpc::page::PageTokens;
 use crate::grpc::parse;
@@ -35,9 +36,9 @@ impl IncidentService for Incidents {
         &self,
         request: Request<pb::GetImpactedAssetsRequest>,
     ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Status> {
-        let request = request.into_inner();
-        let (tenant, alerts) = incident(&request.tenant_id, &request.incident_id, &request.alerts)?;
-        let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
+        let (access, request) = auth::access(&self.gate, request, Right::GetImpactedAssets).await?;
+        let alerts = incident(&request.incident_id, &request.alerts)?;
+        let grant = self.gate.admit(access).await.map_err(status::refused)?;
         let answer =
             self.assets(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
         Reply::disclose(grant, answer).map_err(status::sharing_off)
@@ -47,9 +48,9 @@ impl IncidentService for Incidents {
         &self,
         request: Request<pb::ListImpactedEntitiesRequest>,
     ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Status> {
-        let request = request.into_inner();
-        let (tenant, alerts) = incident(&request.tenant_id, &request.incident_id, &request.alerts)?;
-        let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
+        let (access, request) = auth::access(&self.gate, request, Right::ListImpactedEntities).await?;
+        let alerts = incident(&request.incident_id, &request.alerts)?;
+        let grant = self.gate.admit(access).await.map_err(status::refused)?;
         let answer =
             self.entities(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
         Reply::disclose(grant, answer).map_err(status::sharing_off)
@@ -59,8 +60,9 @@ impl IncidentService for Incidents {
         &self,
         request: Request<pb::GetUserRiskRequest>,
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Status> {
-        let (tenant, user, size) = one_user(&request.into_inner())?;
-        let grant = self.gate.admit(tenant).await.map_err(status::refused)?;
+        let (access, request) = auth::access(&self.gate, request, Right::GetUserRisk).await?;
+        let (user, size) = one_user(&request)?;
+        let grant = self.gate.admit(access).await.map_err(status::refused)?;
         let outcome = self.user_risk(&grant, &user, size).await;
         Reply::disclose_outcome(grant, outcome)
     }
@@ -139,19 +141,17 @@ fn people(alerts: &[DlpAlert]) -> Vec<Identity> {
     alerts.iter().flat_map(|alert| alert.involved.iter().cloned()).collect()
 }
 
-fn incident(tenant: &str, id: &str, alerts: &[pb::DlpAlert]) -> Result<(TenantId, Vec<DlpAlert>), Invalid> {
+fn incident(id: &str, alerts: &[pb::DlpAlert]) -> Result<Vec<DlpAlert>, Invalid> {
     let mut fields = Fields::default();
-    let tenant = fields.tenant(tenant);
     fields.length(format_args!("incident_id"), id, ALERT_ID_BYTES_MAX);
     let alerts = fields.part(parse::incident_alerts(alerts));
-    fields.finish(tenant.zip(alerts))
+    fields.finish(alerts)
 }
 
-fn one_user(request: &pb::GetUserRiskRequest) -> Result<(TenantId, Identity, usize), Invalid> {
+fn one_user(request: &pb::GetUserRiskRequest) -> Result<(Identity, usize), Invalid> {
     let mut fields = Fields::default();
-    let tenant = fields.tenant(&request.tenant_id);
     let user = fields.person(format_args!("user"), request.user.as_ref());
     let size = request.activity_page_size;
     let size = fields.size(format_args!("activity_page_size"), size, ACTIVITIES_DEFAULT, ACTIVITIES_MAX);
-    fields.finish(tenant.zip(user).map(|(tenant, user)| (tenant, user, size)))
+    fields.finish(user.map(|user| (user, size)))
 }

@@ -1,10 +1,11 @@
 //! `IngestService`: facts come in item by item; what was understood is committed together.
 
 use crate::domain::facts::{Conflict, Fact, Outcome};
-use crate::domain::ids::TenantId;
 use crate::engine::recorder::{Recorded, Recorder};
 use crate::gate::admission::Gate;
-use crate::grpc::parse::Fields;
+use crate::gate::caller::{Access, Entry};
+use crate::gate::rights::Right;
+use crate::grpc::auth;
 use crate::grpc::records;
 use crate::grpc::records::{Item, Rejected};
 use crate::grpc::status;
@@ -42,7 +43,8 @@ impl IngestService for Ingest {
         &self,
         request: Request<pb::IngestActivitiesRequest>,
     ) -> Result<Response<pb::IngestActivitiesResponse>, Status> {
-        Ok(Response::new(self.activities(request.into_inner()).await?))
+        let (access, request) = auth::access(&self.gate, request, Right::IngestActivities).await?;
+        Ok(Response::new(self.activities(access, request).await?))
     }
 
     type StreamActivitiesStream = ReceiverStream<Result<pb::StreamActivitiesResponse, Status>>;
@@ -54,9 +56,9 @@ impl IngestService for Ingest {
         // One acknowledgement may wait for the caller to read it; the next batch is not read before.
         let (acks, answer) = mpsc::channel(1);
         let ingest = self.clone();
-        let mut batches = request.into_inner();
+        let (entry, mut batches) = auth::entry(&self.gate, request, Right::StreamActivities).await?;
         tokio::spawn(async move {
-            while let Some(ack) = ingest.next_ack(&mut batches).await {
+            while let Some(ack) = ingest.next_ack(&entry, &mut batches).await {
                 let is_last = ack.is_err();
                 if acks.send(ack).await.is_err() || is_last {
                     break;
@@ -70,10 +72,10 @@ impl IngestService for Ingest {
         &self,
         request: Request<pb::UpsertUsersRequest>,
     ) -> Result<Response<pb::UpsertUsersResponse>, Status> {
-        let request = request.into_inner();
-        let tenant = call(&request.tenant_id, "users", request.users.len(), ITEMS_MAX)?;
+        let (access, request) = auth::access(&self.gate, request, Right::UpsertUsers).await?;
+        call("users", request.users.len(), ITEMS_MAX)?;
         let items = request.users.iter().map(records::user).collect();
-        let (counts, results) = self.record(tenant, items).await?;
+        let (counts, results) = self.record(access, items).await?;
         Ok(Response::new(pb::UpsertUsersResponse { counts, results }))
     }
 
@@ -81,10 +83,10 @@ impl IngestService for Ingest {
         &self,
         request: Request<pb::UpsertPoliciesRequest>,
     ) -> Result<Response<pb::UpsertPoliciesResponse>, Status> {
-        let request = request.into_inner();
-        let tenant = call(&request.tenant_id, "policies", request.policies.len(), POLICIES_MAX)?;
+        let (access, request) = auth::access(&self.gate, request, Right::UpsertPolicies).await?;
+        call("policies", request.policies.len(), POLICIES_MAX)?;
         let items = request.policies.iter().map(records::policy).collect();
-        let (counts, results) = self.record(tenant, items).await?;
+        let (counts, results) = self.record(access, items).await?;
         Ok(Response::new(pb::UpsertPoliciesResponse { counts, results }))
     }
 
@@ -92,10 +94,10 @@ impl IngestService for Ingest {
         &self,
         request: Request<pb::SetMembershipsRequest>,
     ) -> Result<Response<pb::SetMembershipsResponse>, Status> {
-        let request = request.into_inner();
-        let tenant = call(&request.tenant_id, "memberships", request.memberships.len(), ITEMS_MAX)?;
+        let (access, request) = auth::access(&self.gate, request, Right::SetMemberships).await?;
+        call("memberships", request.memberships.len(), ITEMS_MAX)?;
         let items = request.memberships.iter().map(records::membership).collect();
-        let (counts, results) = self.record(tenant, items).await?;
+        let (counts, results) = self.record(access, items).await?;
         Ok(Response::new(pb::SetMembershipsResponse { counts, results }))
     }
 
@@ -103,10 +105,10 @@ impl IngestService for Ingest {
         &self,
         request: Request<pb::RecordTriggersRequest>,
     ) -> Result<Response<pb::RecordTriggersResponse>, Status> {
-        let request = request.into_inner();
-        let tenant = call(&request.tenant_id, "triggers", request.triggers.len(), ITEMS_MAX)?;
+        let (access, request) = auth::access(&self.gate, request, Right::RecordTriggers).await?;
+        call("triggers", request.triggers.len(), ITEMS_MAX)?;
         let items = request.triggers.iter().map(records::trigger).collect();
-        let (counts, results) = self.record(tenant, items).await?;
+        let (counts, results) = self.record(access, items).await?;
         Ok(Response::new(pb::RecordTriggersResponse { counts, results }))
     }
 
@@ -114,12 +116,12 @@ impl IngestService for Ingest {
         &self,
         request: Request<pb::ImportRiskAlertsRequest>,
     ) -> Result<Response<pb::ImportRiskAlertsResponse>, Status> {
-        let request = request.into_inner();
+        let (access, request) = auth::access(&self.gate, request, Right::ImportRiskAlerts).await?;
         let count = request.alerts.len() + request.raw_records.len();
-        let tenant = call(&request.tenant_id, "alerts", count, ITEMS_MAX)?;
+        call("alerts", count, ITEMS_MAX)?;
         let raw = request.raw_records.iter().map(|raw| records::raw_risk_alert(raw));
         let items = request.alerts.iter().map(records::risk_alert).chain(raw).collect();
-        let (counts, results) = self.record(tenant, items).await?;
+        let (counts, results) = self.record(access, items).await?;
         Ok(Response::new(pb::ImportRiskAlertsResponse { counts, results }))
     }
 }
@@ -127,19 +129,21 @@ impl IngestService for Ingest {
 impl Ingest {
     async fn activities(
         &self,
+        access: Access,
         request: pb::IngestActivitiesRequest,
     ) -> Result<pb::IngestActivitiesResponse, Status> {
         let count = request.activities.len() + request.raw_records.len();
-        let tenant = call(&request.tenant_id, "activities", count, ITEMS_MAX)?;
+        call("activities", count, ITEMS_MAX)?;
         let raw = request.raw_records.iter().map(|raw| records::raw_activity(raw));
         let items = request.activities.iter().map(records::activity).chain(raw).collect();
-        let (counts, results) = self.record(tenant, items).await?;
+        let (counts, results) = self.record(access, items).await?;
         Ok(pb::IngestActivitiesResponse { counts, results })
     }
 
     /// Reads the next batch of a stream and records it. `None` when the caller has no more.
     async fn next_ack(
         &self,
+        entry: &Entry,
         batches: &mut Streaming<pb::StreamActivitiesRequest>,
     ) -> Option<Result<pb::StreamActivitiesResponse, Status>> {
         let request = match batches.message().await {
@@ -150,18 +154,21 @@ impl Ingest {
         };
         let sequence = request.sequence;
         let batch = match request.batch {
-            Some(batch) => self.activities(batch).await,
+            Some(batch) => match auth::enter(&self.gate, entry, &batch).await {
+                Ok(access) => self.activities(access, batch).await,
+                Err(refusal) => Err(refusal),
+            },
             None => Err(Invalid::one(ErrorReason::InvalidField, "batch", "must be set").into()),
         };
         Some(batch.map(|batch| pb::StreamActivitiesResponse { sequence, batch: Some(batch) }))
     }
 
-    async fn record(&self, tenant: TenantId, items: Items) -> Result<Report, Status> {
-        let permit = self.gate.permit(tenant);
+    async fn record(&self, access: Access, items: Items) -> Result<Report, Status> {
+        let permit = self.gate.permit(access);
         let items: Items = items.into_iter().map(|item| item?.no_later_than(permit.at())).collect();
         let facts: Vec<Fact> = items.iter().filter_map(|item| item.as_ref().ok()?.fact().cloned()).collect();
         let recorded =
-            self.recorder.record(permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
+            self.recorder.record(&permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
         let mut recorded = recorded.into_iter();
         let mut counts = pb::IngestCounts::default();
         let mut results = Vec::new();
@@ -180,15 +187,16 @@ impl Ingest {
     }
 }
 
-/// Checks what all calls have: the tenant and the number of items.
-fn call(tenant: &str, field: &str, count: usize, max: usize) -> Result<TenantId, Invalid> {
-    let mut fields = Fields::default();
-    let tenant = fields.tenant(tenant);
-    fields.demand(count > 0, format_args!("{field}"), "must not be empty");
-    if count > max {
-        return Err(Invalid::one(ErrorReason::BatchTooLarge, field, format!("must be at most {max} in all")));
+/// Checks the number of items of a call.
+fn call(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
+    match count {
+        0 => Err(Invalid::one(ErrorReason::InvalidField, field, "must not be empty")),
+        count if count > max => {
+            let bound = format!("must be at most {max} in all");
+            Err(Invalid::one(ErrorReason::BatchTooLarge, field, bound))
+        }
+        _ => Ok(()),
     }
-    fields.finish(tenant)
 }
 
 fn outcome(recorded: Option<Recorded>) -> pb::IngestResult {

@@ -6,6 +6,7 @@ pub mod codec;
 pub mod handover;
 pub mod limits;
 pub mod parse;
+pub mod auth;
 pub mod page;
 pub mod render;
 pub mod enrichment;

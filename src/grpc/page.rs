@@ -3,6 +3,7 @@
 use crate::domain::ids::TenantId;
 use crate::domain::user::UserNo;
 use crate::engine::reading::{Cursor, TimelineQuery};
+use crate::gate::caller::Caller;
 use crate::grpc::status::Invalid;
 use crate::pb::ErrorReason;
 use base64::Engine as _;
@@ -21,6 +22,8 @@ pub struct PageTokens([u8; 32]);
 /// What a token is bound to. It opens for the very same and nothing else.
 #[derive(Clone, Copy)]
 pub struct Bound<'a> {
+    /// Who asked.
+    pub caller: &'a Caller,
     /// The tenant.
     pub tenant: TenantId,
     /// How often the tenant's sharing switch had moved: a token does not outlive a time without sharing.
@@ -71,6 +74,12 @@ impl PageTokens {
 
     fn mac(&self, bound: Bound<'_>, cursor: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of every length");
+        update_text(&mut mac, bound.caller.principal());
+        // Whoever has other roles than before begins anew.
+        mac.update(&(bound.caller.roles().len() as u64).to_be_bytes());
+        for role in bound.caller.roles() {
+            update_text(&mut mac, role.name());
+        }
         mac.update(bound.tenant.uuid().as_bytes());
         mac.update(&bound.epoch.to_be_bytes());
         mac.update(&bound.user.0.to_be_bytes());
@@ -79,15 +88,19 @@ impl PageTokens {
             mac.update(&day.map_or(i64::MIN, |day| day.number().into()).to_be_bytes());
         }
         mac.update(&[u8::from(query.oldest_first)]);
-        // Each name with its length, so that no two lists look alike.
         mac.update(&(query.indicators.len() as u64).to_be_bytes());
         for indicator in &query.indicators {
-            mac.update(&(indicator.name().len() as u64).to_be_bytes());
-            mac.update(indicator.name().as_bytes());
+            update_text(&mut mac, indicator.name());
         }
         mac.update(cursor);
         mac
     }
+}
+
+/// Takes a text with its length, so that no two lists look alike.
+fn update_text(mac: &mut Hmac<Sha256>, text: &str) {
+    mac.update(&(text.len() as u64).to_be_bytes());
+    mac.update(text.as_bytes());
 }
 
 /// The refusal of every token that does not open.
@@ -98,11 +111,20 @@ pub fn refusal() -> Invalid {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test is the authentication")]
 mod tests {
     use super::*;
+    use crate::gate::caller::Tenants;
+    use crate::gate::rights::Role;
+    use std::collections::BTreeSet;
     use crate::domain::indicator::Indicator;
     use crate::domain::time::UtcDay;
     use uuid::Uuid;
+
+    fn caller(principal: &str, roles: &[Role]) -> Caller {
+        let roles: BTreeSet<Role> = roles.iter().copied().collect();
+        Caller::authenticated(principal.to_owned(), roles, Tenants::All, None)
+    }
 
     fn cursor() -> Cursor {
         Cursor { at: "2026-11-24T08:00:00.5Z".parse().unwrap(), activity_id: "a-1".to_owned() }
@@ -112,12 +134,23 @@ mod tests {
     fn a_token_opens_for_the_same_question_and_for_no_other() {
         let tokens = PageTokens::new([7; 32]);
         let query = TimelineQuery::default();
-        let bound = Bound { tenant: TenantId::new(Uuid::nil()), epoch: 1, user: UserNo(1), query: &query };
+        let ann = caller("ann", &[Role::DlpAlertReader]);
+        let bound = Bound {
+            caller: &ann,
+            tenant: TenantId::new(Uuid::nil()),
+            epoch: 1,
+            user: UserNo(1),
+            query: &query,
+        };
         let token = tokens.issue(bound, &cursor());
         assert_eq!(tokens.open(bound, &token), Ok(cursor()));
         let narrowed = TimelineQuery { indicators: vec![Indicator::named("Print")], ..query.clone() };
         let earlier = TimelineQuery { last: Some(UtcDay::from_number(20_000)), ..query.clone() };
+        let bob = caller("bob", &[Role::DlpAlertReader]);
+        let promoted = caller("ann", &[Role::DlpAlertReader, Role::SecurityReader]);
         let others = [
+            Bound { caller: &bob, ..bound },
+            Bound { caller: &promoted, ..bound },
             Bound { tenant: TenantId::new(Uuid::max()), ..bound },
             Bound { epoch: 2, ..bound },
             Bound { user: UserNo(2), ..bound },
@@ -134,7 +167,14 @@ mod tests {
     fn a_token_with_any_changed_character_is_refused() {
         let tokens = PageTokens::new([7; 32]);
         let query = TimelineQuery::default();
-        let bound = Bound { tenant: TenantId::new(Uuid::nil()), epoch: 1, user: UserNo(1), query: &query };
+        let ann = caller("ann", &[Role::DlpAlertReader]);
+        let bound = Bound {
+            caller: &ann,
+            tenant: TenantId::new(Uuid::nil()),
+            epoch: 1,
+            user: UserNo(1),
+            query: &query,
+        };
         let token = tokens.issue(bound, &cursor());
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();

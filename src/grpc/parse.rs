@@ -26,6 +26,15 @@ const TITLE_BYTES_MAX: usize = 1_024;
 /// The longest alert as JSON, in bytes.
 const RAW_ALERT_BYTES_MAX: usize = 1024 * 1024;
 
+/// Reads the tenant's id, by itself and first: whose data it is about is settled before anything else is read.
+///
+/// # Errors
+/// When it is no UUID.
+pub fn tenant(id: &str) -> Result<TenantId, Invalid> {
+    let refusal = |_| Invalid::one(ErrorReason::InvalidField, "tenant_id", "must be a UUID");
+    Uuid::try_parse(id).map(TenantId::new).map_err(refusal)
+}
+
 /// Collects what is wrong with a request. Paths are given as arguments: they are spelled out only for a fault.
 #[derive(Default)]
 pub struct Fields {
@@ -69,13 +78,6 @@ impl Fields {
                 violations: self.violations,
             }),
         }
-    }
-
-    /// Reads the tenant's id.
-    pub fn tenant(&mut self, id: &str) -> Option<TenantId> {
-        let tenant = Uuid::try_parse(id).ok().map(TenantId::new);
-        self.demand(tenant.is_some(), format_args!("tenant_id"), "must be a UUID");
-        tenant
     }
 
     /// Reads a text of 1 to `max` visible bytes.

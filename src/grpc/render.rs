@@ -105,9 +105,10 @@ impl Renderer<'_> {
 
     /// Returns what page tokens of a person's timeline are bound to; nothing for a person who shows none.
     #[must_use]
-    pub fn bound<'q>(&self, involved: &Involved, query: &'q TimelineQuery) -> Option<Bound<'q>> {
+    pub fn bound<'q>(&'q self, involved: &Involved, query: &'q TimelineQuery) -> Option<Bound<'q>> {
         let user = involved.number()?;
-        Some(Bound { tenant: self.grant.tenant(), epoch: self.grant.epoch(), user, query })
+        let (caller, tenant) = (self.grant.caller(), self.grant.tenant());
+        Some(Bound { caller, tenant, epoch: self.grant.epoch(), user, query })
     }
 
     fn activity(&self, activity: &Activity) -> pb::Activity {

@@ -1,11 +1,12 @@
 //! `SettingsService`: what a tenant has decided.
 
-use crate::domain::ids::TenantId;
 use crate::domain::indicator::{Indicator, NAME_BYTES_MAX, Sharing};
 use crate::domain::settings::Settings;
 use crate::domain::time::Lookback;
 use crate::engine::decisions::{ChangeError, Decisions, VersionedSettings};
 use crate::gate::admission::Gate;
+use crate::gate::rights::Right;
+use crate::grpc::auth;
 use crate::grpc::parse::Fields;
 use crate::grpc::status;
 use crate::grpc::status::Invalid;
@@ -31,10 +32,9 @@ impl SettingsService for SettingsDesk {
         &self,
         request: Request<pb::GetSettingsRequest>,
     ) -> Result<Response<pb::GetSettingsResponse>, Status> {
-        let mut fields = Fields::default();
-        let tenant = fields.tenant(&request.into_inner().tenant_id);
-        let permit = self.gate.permit(fields.finish(tenant)?);
-        let settings = self.decisions.get(permit).await.map_err(|cause| status::unavailable(&cause))?;
+        let (access, _) = auth::access(&self.gate, request, Right::GetSettings).await?;
+        let permit = self.gate.permit(access);
+        let settings = self.decisions.get(&permit).await.map_err(|cause| status::unavailable(&cause))?;
         Ok(Response::new(pb::GetSettingsResponse { settings: Some(render(&settings)) }))
     }
 
@@ -42,9 +42,10 @@ impl SettingsService for SettingsDesk {
         &self,
         request: Request<pb::UpdateSettingsRequest>,
     ) -> Result<Response<pb::UpdateSettingsResponse>, Status> {
-        let change = Change::parse(request.into_inner())?;
-        let permit = self.gate.permit(change.tenant);
-        let changed = self.decisions.change(permit, change.expected, |now| change.apply(now)).await;
+        let (access, request) = auth::access(&self.gate, request, Right::UpdateSettings).await?;
+        let change = Change::parse(request)?;
+        let permit = self.gate.permit(access);
+        let changed = self.decisions.change(&permit, change.expected, |now| change.apply(now)).await;
         let changed = changed.map_err(|error| match error {
             ChangeError::EtagMismatch => status::etag_mismatch(),
             ChangeError::Unavailable(cause) => status::unavailable(&cause),
@@ -74,7 +75,6 @@ fn render(settings: &VersionedSettings) -> pb::Settings {
 
 /// A change of some fields.
 struct Change {
-    tenant: TenantId,
     /// The version that the caller read.
     expected: Option<u64>,
     mask: Vec<Field>,
@@ -111,12 +111,11 @@ impl Field {
 impl Change {
     fn parse(request: pb::UpdateSettingsRequest) -> Result<Self, Invalid> {
         let mut fields = Fields::default();
-        let tenant = fields.tenant(&request.tenant_id);
         let mask = mask(&mut fields, &request.update_mask.unwrap_or_default().paths);
         let expected = etag(&mut fields, &request.etag);
         fields.demand(request.settings.is_some(), format_args!("settings"), "must be set");
         let new = values(&mut fields, &mask, &request.settings.unwrap_or_default());
-        fields.finish(tenant.map(|tenant| Self { tenant, expected, mask, new }))
+        fields.finish(Some(Self { expected, mask, new }))
     }
 
     fn apply(&self, now: Settings) -> Settings {

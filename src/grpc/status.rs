@@ -1,7 +1,9 @@
 //! The only place where a [`Status`] is made. Each has a canonical code and an `ErrorInfo` with a reason of
 //! `error_reason.proto`, and none holds personal data or a rejected value.
 
+use crate::auth::Unauthenticated;
 use crate::gate::admission::{Refusal, SharingOff, Unavailable};
+use crate::gate::caller::Denied;
 use crate::pb;
 use crate::pb::ErrorReason;
 use std::collections::HashMap;
@@ -106,9 +108,46 @@ pub fn sharing_off(_: SharingOff) -> Status {
 #[must_use]
 pub fn refused(refusal: Refusal) -> Status {
     match refusal {
+        Refusal::Denied(denied) => denied_to(denied),
         Refusal::SharingOff(off) => sharing_off(off),
         Refusal::Unavailable(cause) => unavailable(&cause),
     }
+}
+
+fn denied_to(denied: Denied) -> Status {
+    let details = ErrorDetails::new();
+    match denied {
+        Denied::Lapsed => unproven(),
+        Denied::PermissionMissing => {
+            let message = "the caller has no role that allows this call";
+            status(Code::PermissionDenied, ErrorReason::PermissionMissing, message, details)
+        }
+        Denied::TenantMismatch => {
+            let message = "the tenant is not one of the caller's";
+            status(Code::PermissionDenied, ErrorReason::TenantMismatch, message, details)
+        }
+    }
+}
+
+/// The refusal of a caller who could not be made out. Why goes to the log, for the caller might be an attacker.
+#[must_use]
+pub fn unauthenticated(why: &Unauthenticated) -> Status {
+    match why {
+        Unauthenticated::Unproven(cause) => {
+            tracing::info!(cause, "a caller was not authenticated");
+            unproven()
+        }
+        Unauthenticated::Unavailable(cause) => {
+            tracing::error!(cause, "callers cannot be authenticated now");
+            let message = "callers cannot be authenticated now; repeat the call";
+            status(Code::Unavailable, ErrorReason::IdentityUnavailable, message, ErrorDetails::new())
+        }
+    }
+}
+
+fn unproven() -> Status {
+    let message = "the call has no credentials that are valid here and now";
+    status(Code::Unauthenticated, ErrorReason::Unauthenticated, message, ErrorDetails::new())
 }
 
 /// What a store that cannot answer looks like from outside. The cause goes to the log.

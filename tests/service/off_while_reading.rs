@@ -1,5 +1,6 @@
 //! Promise 1 for refusals: one that depends on users passes the gate like an answer.
 
+use riskshare::auth::{Anyone, Authenticator, Presented};
 use riskshare::clock::ManualClock;
 use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
 use riskshare::domain::ids::TenantId;
@@ -9,6 +10,7 @@ use riskshare::domain::user::Identity;
 use riskshare::domain::user::IdentityKey;
 use riskshare::engine::reading::Engine;
 use riskshare::gate::admission::Gate;
+use riskshare::gate::caller::Caller;
 use riskshare::grpc::enrichment::Enrichment;
 use riskshare::grpc::incidents::Incidents;
 use riskshare::grpc::page::PageTokens;
@@ -77,6 +79,12 @@ fn named(addresses: &[&str]) -> pb::UserIdentity {
     pb::UserIdentity { smtp_addresses, ..pb::UserIdentity::default() }
 }
 
+fn by<M>(caller: &Caller, message: M) -> Request<M> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(caller.clone());
+    request
+}
+
 #[tokio::test]
 async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
     let here = tempfile::tempdir().unwrap();
@@ -97,6 +105,7 @@ async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
         store.change_settings(tenant, version, sharing).await.unwrap();
     };
     let tenant_id = tenant.to_string();
+    let caller = Anyone::default().caller(Presented::default()).await.unwrap();
     for (user, page_token) in [(named(&["ann@x.com", "bob@x.com"]), ""), (named(&["ann@x.com"]), "AAAA")] {
         share().await;
         let request = pb::ListUserActivitiesRequest {
@@ -105,12 +114,12 @@ async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
             page_token: page_token.to_owned(),
             ..pb::ListUserActivitiesRequest::default()
         };
-        let refusal = enrichment.list_user_activities(Request::new(request)).await.err().unwrap();
+        let refusal = enrichment.list_user_activities(by(&caller, request)).await.err().unwrap();
         assert_eq!(refusal.message(), "User data is not available");
         share().await;
         let request =
             pb::GetUserRiskRequest { tenant_id: tenant_id.clone(), user: Some(user), activity_page_size: 0 };
-        let refusal = incidents.get_user_risk(Request::new(request)).await.err().unwrap();
+        let refusal = incidents.get_user_risk(by(&caller, request)).await.err().unwrap();
         assert_eq!(refusal.message(), "User data is not available");
     }
 }

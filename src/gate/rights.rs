@@ -1,0 +1,148 @@
+//! Who may do what: roles in the product's own terms, and the one table of what each is for. `docs/security.md` shows
+//! the same table, and a test holds the two together.
+
+use std::fmt;
+
+/// What somebody is trusted with (`domain.md` 7). A caller may have several; without one nothing is allowed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// Works a DLP alert queue: sees the column, actors and timelines.
+    DlpAlertReader,
+    /// Works Defender incidents: sees impacted assets and the risk of their users.
+    SecurityReader,
+    /// Works risk alerts, by pseudonym.
+    InsiderRiskAnalyst,
+    /// Works risk alerts and cases, down to single activities.
+    InsiderRiskInvestigator,
+    /// Decides settings and policies, and erases users. Sees no user's risk.
+    InsiderRiskAdmin,
+    /// Reads the audit log, and nothing else.
+    Auditor,
+    /// Sends facts in, and reads none.
+    Ingestor,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::DlpAlertReader,
+        Self::SecurityReader,
+        Self::InsiderRiskAnalyst,
+        Self::InsiderRiskInvestigator,
+        Self::InsiderRiskAdmin,
+        Self::Auditor,
+        Self::Ingestor,
+    ];
+
+    /// Returns its name in tokens and in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DlpAlertReader => "dlp-alert-reader",
+            Self::SecurityReader => "security-reader",
+            Self::InsiderRiskAnalyst => "insider-risk-analyst",
+            Self::InsiderRiskInvestigator => "insider-risk-investigator",
+            Self::InsiderRiskAdmin => "insider-risk-admin",
+            Self::Auditor => "auditor",
+            Self::Ingestor => "ingestor",
+        }
+    }
+
+    /// Returns the role of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a call asks for: one right for each RPC that names a tenant, of the RPC's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "each is the RPC of its name, which the contract documents")]
+pub enum Right {
+    EnrichAlert,
+    BatchEnrichAlerts,
+    ListUserActivities,
+    GetImpactedAssets,
+    ListImpactedEntities,
+    GetUserRisk,
+    IngestActivities,
+    StreamActivities,
+    UpsertUsers,
+    UpsertPolicies,
+    SetMemberships,
+    RecordTriggers,
+    ImportRiskAlerts,
+    GetSettings,
+    UpdateSettings,
+}
+
+impl Right {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 15] = [
+        Self::EnrichAlert,
+        Self::BatchEnrichAlerts,
+        Self::ListUserActivities,
+        Self::GetImpactedAssets,
+        Self::ListImpactedEntities,
+        Self::GetUserRisk,
+        Self::IngestActivities,
+        Self::StreamActivities,
+        Self::UpsertUsers,
+        Self::UpsertPolicies,
+        Self::SetMemberships,
+        Self::RecordTriggers,
+        Self::ImportRiskAlerts,
+        Self::GetSettings,
+        Self::UpdateSettings,
+    ];
+
+    /// Returns the roles that have it: the table. Whoever is not listed is refused.
+    #[must_use]
+    pub fn roles(self) -> &'static [Role] {
+        match self {
+            Self::EnrichAlert | Self::BatchEnrichAlerts => &[Role::DlpAlertReader],
+            // Incident pages open the same timeline.
+            Self::ListUserActivities => &[Role::DlpAlertReader, Role::SecurityReader],
+            Self::GetImpactedAssets | Self::ListImpactedEntities | Self::GetUserRisk => {
+                &[Role::SecurityReader]
+            }
+            Self::IngestActivities
+            | Self::StreamActivities
+            | Self::UpsertUsers
+            | Self::RecordTriggers
+            | Self::ImportRiskAlerts => &[Role::Ingestor],
+            // Who is scored, and how, is decided by people; membership also comes from directories.
+            Self::UpsertPolicies => &[Role::InsiderRiskAdmin],
+            Self::SetMemberships => &[Role::Ingestor, Role::InsiderRiskAdmin],
+            Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
+        }
+    }
+
+    /// Returns the name of its RPC.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnrichAlert => "EnrichAlert",
+            Self::BatchEnrichAlerts => "BatchEnrichAlerts",
+            Self::ListUserActivities => "ListUserActivities",
+            Self::GetImpactedAssets => "GetImpactedAssets",
+            Self::ListImpactedEntities => "ListImpactedEntities",
+            Self::GetUserRisk => "GetUserRisk",
+            Self::IngestActivities => "IngestActivities",
+            Self::StreamActivities => "StreamActivities",
+            Self::UpsertUsers => "UpsertUsers",
+            Self::UpsertPolicies => "UpsertPolicies",
+            Self::SetMemberships => "SetMemberships",
+            Self::RecordTriggers => "RecordTriggers",
+            Self::ImportRiskAlerts => "ImportRiskAlerts",
+            Self::GetSettings => "GetSettings",
+            Self::UpdateSettings => "UpdateSettings",
+        }
+    }
+}
