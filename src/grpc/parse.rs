@@ -176,7 +176,7 @@ impl Fields {
     fn keys(&mut self, path: Arguments<'_>, user: &pb::UserIdentity) -> Identity {
         let mut identity = Identity::default();
         let mut key = |field: Arguments<'_>, text: &str, read: fn(&str) -> Result<IdentityKey, KeyError>| {
-            if text.is_empty() {
+            if text.is_empty() || is_service_name(text) {
                 return None;
             }
             read(text).map_err(|error| self.refuse(format_args!("{path}.{field}"), error.to_string())).ok()
@@ -205,11 +205,11 @@ impl Fields {
     }
 }
 
+/// An account name says so only where it stands alone: people have been logged on as `root`.
 fn names_a_service(user: &pb::UserIdentity) -> bool {
-    [&user.sid, &user.upn, &user.account_name]
-        .into_iter()
-        .chain(&user.smtp_addresses)
-        .any(|name| is_service_name(name))
+    let others = [&user.entra_object_id, &user.sid, &user.upn].into_iter().chain(&user.smtp_addresses);
+    let is_alone = others.clone().all(String::is_empty);
+    others.chain(is_alone.then_some(&user.account_name)).any(|name| is_service_name(name))
 }
 
 /// Reads one alert.

@@ -149,6 +149,16 @@ async fn reading_7_guests_are_listed_with_none_and_services_are_not_listed() {
 }
 
 #[tokio::test]
+async fn somebody_logged_on_as_a_service_is_still_found_by_their_other_keys() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    tenant.leaker("ann@contoso.com", 10).await;
+    let as_root = pb::UserIdentity { account_name: "root".to_owned(), ..upn("ann@contoso.com") };
+    let answer = tenant.enrich_in(Summary, vec![as_root]).await;
+    assert_eq!(answer.severity_text, "High");
+}
+
+#[tokio::test]
 async fn reading_8_an_incident_page_shows_high_and_medium_and_low_looks_like_none() {
     let world = World::start().await;
     let tenant = world.tenant().await;
