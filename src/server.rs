@@ -1,9 +1,9 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::time::UtcDay;
-use crate::auth::{Anyone, Authenticator};
 use crate::engine::decisions::Decisions;
 use crate::engine::reading::Engine;
 use crate::engine::recorder::Recorder;
@@ -215,8 +215,12 @@ impl Services {
         }
         let router = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))))
-            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))))
+            .add_service(
+                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))),
+            )
+            .add_service(
+                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))),
+            )
             .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
             .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
             .add_service(health)

@@ -40,7 +40,7 @@ impl UserFacts {
 
     /// Takes in what is known of another number that turned out to be the same person.
     pub fn absorb(&mut self, other: &Self) {
-        self.user.identity.absorb(&other.user.identity);
+        self.user.learn(&other.user.identity);
         self.user.guest |= other.user.guest;
         self.activities.absorb(&other.activities);
         for (policy, intervals) in &other.memberships {
@@ -80,16 +80,11 @@ impl Declaration {
     /// that the user still has.
     #[must_use]
     pub fn applied_to(self, known: &User) -> User {
-        let identity = if known.declared {
-            known.identity.renamed(self.identity)
-        } else {
-            let mut identity = self.identity;
-            identity.absorb(&known.identity);
-            identity
-        };
+        let (identity, learned) = known.renamed(self.identity);
         User {
             no: known.no,
             declared: true,
+            learned,
             guest: self.guest || identity.is_guest_name(),
             potential_high_impact: self.potential_high_impact,
             confirmed_violation_before: self.confirmed_violation_before,

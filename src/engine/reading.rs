@@ -37,7 +37,8 @@ pub struct Reading<'g> {
 /// One person whom an alert involves, with their level. What else may be shown of them is in the reading.
 #[derive(Clone, Debug)]
 pub struct Involved {
-    /// What is known of the person's names, else what the alert said.
+    /// The names that were declared for the person and those that the alert said ([`crate::domain::user::User::shown`]). Decides ties too,
+    /// so that no order depends on what hidden facts call somebody.
     pub identity: Identity,
     /// The level, which is the highest of theirs when the keys point at several people.
     pub assessment: Assessment,
@@ -174,10 +175,10 @@ impl Reading<'_> {
         let mut assessment = highest.unwrap_or_else(|| level::unknown(self.as_of()));
         assessment.valid_until = valid_until.unwrap_or(assessment.valid_until);
         let (identity, shown) = match known {
-            [only] if assessment.level > Severity::None => {
-                (only.user.identity.clone(), Some(Arc::clone(only)))
+            [only] => {
+                let is_shown = assessment.level > Severity::None;
+                (only.user.shown(&mention), is_shown.then(|| Arc::clone(only)))
             }
-            [only] => (only.user.identity.clone(), None),
             _ => (mention, None),
         };
         Involved { identity, assessment, ambiguous: known.len() > 1, mentions, shown }

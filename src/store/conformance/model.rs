@@ -95,17 +95,20 @@ impl Tenant {
         let Some((&first, others)) = people.split_first() else {
             self.numbers += 1;
             let no = UserNo(self.numbers);
-            self.users.push(UserFacts::of(User::named(no, identity.clone())));
+            let mut user = User::named(no, Identity::default());
+            learn(&mut user, identity);
+            self.users.push(UserFacts::of(user));
             return (no, true);
         };
         let mut whole = self.users.iter().find(|user| user.user.no == first).unwrap().clone();
         let before = whole.clone();
         for other in others {
             let at = self.users.iter().position(|user| user.user.no == *other).unwrap();
-            whole.absorb(&self.users.remove(at));
+            let other = self.users.remove(at);
+            learn(&mut whole.user, &other.user.identity);
+            whole.absorb(&other);
         }
-        whole.user.identity.absorb(identity);
-        whole.user.guest |= whole.user.identity.is_guest_name();
+        learn(&mut whole.user, identity);
         let is_changed = whole != before;
         *self.users.iter_mut().find(|user| user.user.no == first).unwrap() = whole;
         (first, is_changed)
@@ -153,18 +156,35 @@ fn told(user: &mut UserFacts, fact: Fact) -> bool {
     *user != before
 }
 
+/// Records teach keys and no name to show; what they teach a declared person is marked.
+fn learn(user: &mut User, record: &Identity) {
+    for key in record.keys() {
+        if user.declared && !user.identity.has(key) {
+            user.learned.insert(key.clone());
+        }
+        user.identity = user.identity.clone().with(key.clone());
+    }
+    user.guest |= user.identity.is_guest_name();
+}
+
 /// A first declaration adds names; a later one says all names but those that are for ever.
 fn declare(user: &mut User, declaration: Declaration) {
-    let mut identity = declaration.identity;
-    if user.declared {
-        let is_for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
-        let for_ever: Vec<IdentityKey> = user.identity.keys().filter(is_for_ever).cloned().collect();
-        identity = for_ever.into_iter().fold(identity, Identity::with);
-        identity.display_name = identity.display_name.or(user.identity.display_name.take());
-    } else {
-        identity.absorb(&user.identity);
+    let is_for_ever = |key: &IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+    let said = declaration.identity;
+    let mut identity = said.clone();
+    let mut learned = BTreeSet::new();
+    for key in user.identity.keys().filter(|key| !said.has(key)) {
+        if user.declared && !is_for_ever(key) {
+            continue;
+        }
+        identity = identity.with(key.clone());
+        if !user.declared || user.learned.contains(key) {
+            learned.insert(key.clone());
+        }
     }
+    identity.display_name = identity.display_name.or(user.identity.display_name.take());
     user.identity = identity;
+    user.learned = learned;
     user.declared = true;
     user.guest = declaration.guest || user.identity.is_guest_name();
     user.potential_high_impact = declaration.potential_high_impact;

@@ -186,14 +186,13 @@ impl Planner<'_> {
             self.change(Change::Absorbed { from: *from, into: *into })?;
         }
         let learn = |facts: &UserFacts| {
-            let learns = facts.user.identity.would_learn(identity);
+            let learns = facts.user.would_learn(identity);
             learns.then(|| facts.user.clone())
         };
         let known = self.ledger.look(*into, learn).ok_or(Malformed)?;
         let is_new = known.is_some();
         if let Some(mut user) = known {
-            user.identity.absorb(identity);
-            user.guest |= user.identity.is_guest_name();
+            user.learn(identity);
             self.change(Change::User(user))?;
         }
         Ok((*into, is_new || !others.is_empty()))
