@@ -76,6 +76,14 @@ pub struct Declaration {
 }
 
 impl Declaration {
+    /// Says whether it may be about a person who has some of its keys: somebody whom nobody declared, or whose own
+    /// declaration is of the same account ([`Identity::is_account_of`]). Otherwise somebody who has an alias that
+    /// once was another's, or learned it from one record, would be taken for the other.
+    #[must_use]
+    pub fn may_be_of(&self, known: &User) -> bool {
+        known.declared_identity().is_none_or(|declared| declared.is_account_of(&self.identity))
+    }
+
     /// Returns the user after it. The first declaration joins what other records said; a later one says all names
     /// that the user still has.
     #[must_use]
@@ -146,7 +154,8 @@ pub enum Outcome {
 pub enum Conflict {
     /// The activity id is taken by an activity with other content.
     ActivityId,
-    /// The keys point at people who cannot be one, or would give one person more keys than a person has.
+    /// The keys point at people who cannot be one, or would give one person more keys than a person has; or a
+    /// declaration reaches somebody whose own is of another account.
     Identity,
     /// The alert id is taken by an alert of another user.
     RiskAlertId,

@@ -259,6 +259,21 @@ impl Identity {
         !clash(self.object_id(), other.object_id()) && !clash(self.sid(), other.sid())
     }
 
+    /// Says whether both are names of one account: they have the same object id, the same SID, or the same UPN. Of
+    /// names without a UPN, the first address counts as one, or without any address the first account. An alias in
+    /// common says nothing, for aliases are shared and given away.
+    #[must_use]
+    pub fn is_account_of(&self, other: &Self) -> bool {
+        let for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+        let same_name = self.sign_in_name().is_some_and(|name| Some(name) == other.sign_in_name());
+        same_name || self.keys().filter(for_ever).any(|key| other.has(key))
+    }
+
+    fn sign_in_name(&self) -> Option<&IdentityKey> {
+        let weak = |key: &&IdentityKey| matches!(key, IdentityKey::Address(_) | IdentityKey::Account(_));
+        self.upn.as_ref().or_else(|| self.keys().find(weak))
+    }
+
     /// Says whether a UPN marks a guest of another organisation.
     #[must_use]
     pub fn is_guest_name(&self) -> bool {
@@ -372,15 +387,21 @@ impl User {
     /// declared.
     #[must_use]
     pub fn shown(&self, mention: &Identity) -> Identity {
-        if !self.declared {
-            return mention.clone();
-        }
-        let mut shown = self.identity.clone();
-        shown.keys.retain(|key| !self.learned.contains(key));
+        let Some(mut shown) = self.declared_identity() else { return mention.clone() };
         if shown.is_compatible(mention) {
             shown.absorb(mention);
         }
         shown
+    }
+
+    /// Returns what was declared, if anything was.
+    #[must_use]
+    pub fn declared_identity(&self) -> Option<Identity> {
+        self.declared.then(|| {
+            let mut declared = self.identity.clone();
+            declared.keys.retain(|key| !self.learned.contains(key));
+            declared
+        })
     }
 
     /// Returns the names after a declaration of all of them, and which of them nobody declared. A first declaration

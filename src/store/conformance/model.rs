@@ -75,6 +75,12 @@ impl Tenant {
             Join::New => Vec::new(),
             Join::Same(people) => people,
         };
+        let declared = self.users.iter().find(|user| user.user.declared && people.contains(&user.user.no));
+        if let (Fact::User(declaration), Some(known)) = (&fact, declared)
+            && !is_one_account(&declaration.identity, &known.user)
+        {
+            return Outcome::Conflict(Conflict::Identity);
+        }
         if let Fact::RiskAlert { alert, .. } = &fact {
             let owner = self.users.iter().find(|user| user.alerts.contains_key(&alert.id));
             if owner.is_some_and(|owner| !people.contains(&owner.user.no)) {
@@ -154,6 +160,18 @@ fn told(user: &mut UserFacts, fact: Fact) -> bool {
         Fact::Policy(_) => unreachable!("is about no user"),
     }
     *user != before
+}
+
+/// A declaration is of somebody declared before if it says the same object id, SID or UPN, or without one the same
+/// first name of the others.
+fn is_one_account(declaration: &Identity, known: &User) -> bool {
+    let own: Vec<&IdentityKey> = known.identity.keys().filter(|key| !known.learned.contains(key)).collect();
+    let is_name = |key: &&&IdentityKey| matches!(key, IdentityKey::Address(_) | IdentityKey::Account(_));
+    let upn = |identity: &Identity| identity.upn().cloned().map(IdentityKey::Address);
+    let name = upn(declaration).or_else(|| declaration.keys().find(|key| is_name(&key)).cloned());
+    let known_name = upn(&known.identity).or_else(|| own.iter().find(is_name).copied().cloned());
+    let is_common = |key: &&&IdentityKey| !is_name(key) && declaration.has(key);
+    own.iter().any(|key| is_common(&key)) || (name.is_some() && name == known_name)
 }
 
 /// Records teach keys and no name to show; what they teach a declared person is marked.

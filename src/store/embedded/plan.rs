@@ -96,6 +96,14 @@ impl Planner<'_> {
 
     fn declaration(&mut self, declaration: Declaration) -> Judged {
         let Some(person) = self.find(&declaration.identity) else { return Ok(CONFLICT) };
+        if let Person::Known(users) = &person {
+            // Only the first of them can have been declared.
+            let first = users.first().ok_or(Malformed)?;
+            let may_be = |facts: &UserFacts| declaration.may_be_of(&facts.user);
+            if !self.ledger.look(*first, may_be).ok_or(Malformed)? {
+                return Ok(CONFLICT);
+            }
+        }
         let (no, mut is_changed) = self.meet(person, &declaration.identity)?;
         let known = self.ledger.look(no, |facts| facts.user.clone()).ok_or(Malformed)?;
         let declared = declaration.applied_to(&known);
