@@ -176,7 +176,7 @@ impl Ingest {
             let result = match item {
                 Err(rejected) => result(IngestOutcome::Rejected, &rejected.field, &rejected.description),
                 Ok(Item::Ignored) => result(IngestOutcome::Ignored, "", "holds no activity of a person"),
-                Ok(Item::Fact(_)) => outcome(recorded.next()),
+                Ok(Item::Fact(..)) => outcome(recorded.next()),
             };
             count(&mut counts, result.outcome());
             if result.outcome() != IngestOutcome::Accepted {

@@ -7,7 +7,7 @@ use crate::intake::dlp_record::TITLE_BYTES_MAX;
 use crate::intake::error::{Faults, FieldError, IntakeError};
 use crate::intake::field::Field;
 use crate::intake::graph_evidence::{Mention, mentions};
-use crate::intake::{ImportedAlert, management_record, security_alert, severity, who};
+use crate::intake::{AlertTimes, ImportedAlert, management_record, security_alert, severity, who};
 use chrono::{DateTime, Utc};
 
 const DLP: [&str; 2] = ["dataLossPrevention", "microsoftDataLossPrevention"];
@@ -66,7 +66,14 @@ pub(super) fn risk_alert(record: Field<'_>) -> Result<ImportedAlert, IntakeError
             updated_at,
             closed_at: closed_at(status, resolved_at?, updated_at),
         };
-        Some(ImportedAlert { user: user?, alert })
+        let resolved =
+            if resolved_at.flatten().is_some() { "resolvedDateTime" } else { "lastUpdateDateTime" };
+        let times = AlertTimes {
+            created_at: "createdDateTime",
+            updated_at: "lastUpdateDateTime",
+            closed_at: resolved,
+        };
+        Some(ImportedAlert { user: user?, alert, times })
     })();
     faults.finish(imported)
 }
