@@ -160,7 +160,7 @@ fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, Key
 /// What one record says about who a person is: its keys and the name to show.
 ///
 /// The set of keys is ordered, so two records with the same keys are equal however they were written.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Identity {
     keys: BTreeSet<IdentityKey>,
     upn: Option<IdentityKey>,

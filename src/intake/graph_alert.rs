@@ -1,6 +1,6 @@
 //! Microsoft Graph `security/alerts_v2`: alerts of DLP (`domain.md` 3.1) and of insider risk management (1.2).
 
-use crate::domain::dlp_alert::{DlpAlert, INVOLVED_USERS_MAX};
+use crate::domain::dlp_alert::{self, DlpAlert, INVOLVED_USERS_MAX};
 use crate::domain::risk_alert::{Origin, RiskAlert, Status};
 use crate::domain::user::Identity;
 use crate::intake::dlp_record::TITLE_BYTES_MAX;
@@ -22,7 +22,8 @@ pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     let severity = faults.keep(severity::of_dlp_alert(record.get("severity")));
     let title = faults.keep(record.get("title").text());
     let evidence = record.get("evidence");
-    let involved: Vec<_> = mentions(evidence, &mut faults).into_iter().map(|m| m.identity).collect();
+    let mentions = mentions(evidence, &mut faults).into_iter().map(|mention| mention.identity);
+    let involved = dlp_alert::distinct(mentions.collect());
     if involved.len() > INVOLVED_USERS_MAX {
         faults.note(evidence.fault("must name at most 1000 users"));
     }
