@@ -152,8 +152,13 @@ fn told(user: &mut UserFacts, fact: Fact) -> bool {
             user.triggers.insert(trigger);
         }
         Fact::RiskAlert { alert, .. } => {
+            // Later beats earlier, closed beats open, then what is worse; all of the model's are of one policy.
+            let order = |alert: &RiskAlert| {
+                let is_exfiltration = alert.is_imported_exfiltration();
+                (alert.updated_at, alert.closed_at.is_some(), alert.score, is_exfiltration)
+            };
             let known = user.alerts.get(&alert.id);
-            if known.is_none_or(|known| known.updated_at <= alert.updated_at) {
+            if known.is_none_or(|known| order(known) < order(&alert)) {
                 user.alerts.insert(alert.id.clone(), alert);
             }
         }
