@@ -198,15 +198,15 @@ impl Reading<'_> {
         Some(timeline::summarise(facts, &self.rules.settings, self.lookback()))
     }
 
-    /// Returns the days that a query covers: at most the lookback.
+    /// Returns the days that a query covers: at most the lookback. Nothing when it asks for none of these days.
     #[must_use]
-    pub fn window(&self, query: &TimelineQuery) -> Window {
+    pub fn window(&self, query: &TimelineQuery) -> Option<Window> {
         let lookback = self.lookback();
         let asked = Window {
             first: query.first.unwrap_or(lookback.first),
             last: query.last.unwrap_or(lookback.last),
         };
-        lookback.and(asked)
+        Some(lookback.and(asked)).filter(|window| window.days() > 0)
     }
 
     /// Returns a page of a person's exfiltration activities; nothing for a person at None.
@@ -218,8 +218,10 @@ impl Reading<'_> {
         after: Option<&Cursor>,
         size: usize,
     ) -> Page<'a> {
-        let Some(facts) = &involved.shown else { return Page { rows: Vec::new(), next: None } };
-        let all = timeline::exfiltration(facts, &self.rules.settings, self.window(query));
+        let (Some(facts), Some(window)) = (&involved.shown, self.window(query)) else {
+            return Page { rows: Vec::new(), next: None };
+        };
+        let all = timeline::exfiltration(facts, &self.rules.settings, window);
         let all: Box<dyn Iterator<Item = ExfiltrationActivity<'a>>> =
             if query.oldest_first { Box::new(all) } else { Box::new(all.rev()) };
         let wanted = |row: &ExfiltrationActivity<'_>| {
