@@ -274,10 +274,12 @@ impl Identity {
         self.upn.as_ref().or_else(|| self.keys().find(weak))
     }
 
-    /// Says whether a UPN marks a guest of another organisation.
+    /// Says whether an address marks a guest of another organisation: Entra's `#EXT#`, or SharePoint's for somebody
+    /// who has no account at all.
     #[must_use]
     pub fn is_guest_name(&self) -> bool {
-        self.keys.iter().any(|key| matches!(key, IdentityKey::Address(a) if a.0.contains("#ext#@")))
+        let is_guest = |address: &str| address.contains("#ext#@") || address.starts_with("urn:spo:guest#");
+        self.keys.iter().any(|key| matches!(key, IdentityKey::Address(address) if is_guest(&address.0)))
     }
 
     /// Says whether a key names a service, which is never an actor (`domain.md` 3.1).
