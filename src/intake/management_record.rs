@@ -7,19 +7,23 @@ use chrono::{DateTime, Utc};
 
 pub(super) const EXCHANGE_ADMIN: i64 = 1;
 pub(super) const EXCHANGE_ITEM: i64 = 2;
+pub(super) const EXCHANGE_ITEM_GROUP: i64 = 3;
 pub(super) const SHAREPOINT_FILE: i64 = 6;
 pub(super) const DLP_SHAREPOINT: i64 = 11;
 pub(super) const DLP_EXCHANGE: i64 = 13;
 pub(super) const SHAREPOINT_SHARING: i64 = 14;
 pub(super) const SECURITY_ALERT: i64 = 40;
+pub(super) const EXCHANGE_ITEM_AGGREGATED: i64 = 50;
 pub(super) const DLP_ENDPOINT: i64 = 63;
 /// A record type that is given by a name which is not in [`NAMES`].
 const OTHER: i64 = -1;
 
 /// Names that some exports give instead of the number.
-const NAMES: [(&str, i64); 8] = [
+const NAMES: [(&str, i64); 10] = [
     ("ExchangeAdmin", EXCHANGE_ADMIN),
     ("ExchangeItem", EXCHANGE_ITEM),
+    ("ExchangeItemGroup", EXCHANGE_ITEM_GROUP),
+    ("ExchangeItemAggregated", EXCHANGE_ITEM_AGGREGATED),
     ("SharePointFileOperation", SHAREPOINT_FILE),
     ("ComplianceDLPSharePoint", DLP_SHAREPOINT),
     ("ComplianceDLPExchange", DLP_EXCHANGE),
