@@ -15,11 +15,14 @@ pub(super) const SHAREPOINT_SHARING: i64 = 14;
 pub(super) const SECURITY_ALERT: i64 = 40;
 pub(super) const EXCHANGE_ITEM_AGGREGATED: i64 = 50;
 pub(super) const DLP_ENDPOINT: i64 = 63;
+/// What newer metadata calls a DLP match of a device. Activities of devices are read from 63 alone: read from both,
+/// one copy would count twice.
+pub(super) const COMPLIANCE_DLP_ENDPOINT: i64 = 108;
 /// A record type that is given by a name which is not in [`NAMES`].
 const OTHER: i64 = -1;
 
 /// Names that some exports give instead of the number.
-const NAMES: [(&str, i64); 10] = [
+const NAMES: [(&str, i64); 11] = [
     ("ExchangeAdmin", EXCHANGE_ADMIN),
     ("ExchangeItem", EXCHANGE_ITEM),
     ("ExchangeItemGroup", EXCHANGE_ITEM_GROUP),
@@ -30,6 +33,7 @@ const NAMES: [(&str, i64); 10] = [
     ("SharePointSharingOperation", SHAREPOINT_SHARING),
     ("SecurityComplianceAlerts", SECURITY_ALERT),
     ("DLPEndpoint", DLP_ENDPOINT),
+    ("ComplianceDLPEndpoint", COMPLIANCE_DLP_ENDPOINT),
 ];
 
 /// The common part of a record.

@@ -70,7 +70,7 @@ pub struct AlertTimes {
 pub const ACTIVITY_TIME: &str = "CreationTime";
 
 /// Reads a DLP alert: Microsoft Graph `security/alerts_v2`, a Management Activity API DLP record (RecordType 11,
-/// 13 or 63) or RecordType 40 DLP alert, or OCSF Data Security Finding (`domain.md` section 3).
+/// 13, 63 or 108) or RecordType 40 DLP alert, or OCSF Data Security Finding (`domain.md` section 3).
 ///
 /// # Errors
 /// [`IntakeError`]; an alert of another product is a fault of the field that says so.

@@ -255,7 +255,9 @@ fn the_actor_of_a_dlp_record_is_in_its_metadata_first() {
     }
     let device = json!({"UserId": "CONTOSO\\alex", "Operation": "FileUploadedToCloud", "PolicyDetails": null,
         "PolicyMatchInfo": {"PolicyName": "Devices", "RuleName": "Block"}});
-    assert_eq!(record(63, &device), format!("r-1 |  | Devices | {at} | - | contoso\\alex"));
+    for record_type in [63, 108] {
+        assert_eq!(record(record_type, &device), format!("r-1 |  | Devices | {at} | - | contoso\\alex"));
+    }
 }
 
 #[test]
@@ -286,8 +288,13 @@ fn a_dlp_record_says_what_is_wrong_with_it() {
             json!({"UserId": "alex@contoso.com", "PolicyDetails": null}),
             "! PolicyMatchInfo names no policy: the record is an activity and no alert",
         ),
-        (6, json!({}), "! RecordType must be of a DLP record: 11, 13, 40 or 63"),
-        (33, json!({}), "! RecordType must be of a DLP record: 11, 13, 40 or 63"),
+        (
+            108,
+            json!({"UserId": "alex@contoso.com", "PolicyDetails": null}),
+            "! PolicyMatchInfo names no policy: the record is an activity and no alert",
+        ),
+        (6, json!({}), "! RecordType must be of a DLP record: 11, 13, 40, 63 or 108"),
+        (33, json!({}), "! RecordType must be of a DLP record: 11, 13, 40, 63 or 108"),
     ] {
         assert_eq!(record(record_type, &changes), expected);
     }
