@@ -146,7 +146,7 @@ impl Enrichment {
         };
         let (activities, next_page_token) =
             renderer.page(&involved, &asked.query, after.as_ref(), asked.size);
-        let window = Some(render::window(reading.window(&asked.query)));
+        let window = reading.window(&asked.query).map(render::window);
         Ok(pb::ListUserActivitiesResponse { activities, next_page_token, window })
     }
 

@@ -176,7 +176,7 @@ impl Ingest {
             let result = match item {
                 Err(rejected) => result(IngestOutcome::Rejected, &rejected.field, &rejected.description),
                 Ok(Item::Ignored) => result(IngestOutcome::Ignored, "", "holds no activity of a person"),
-                Ok(Item::Fact(_)) => outcome(recorded.next()),
+                Ok(Item::Fact(..)) => outcome(recorded.next()),
             };
             count(&mut counts, result.outcome());
             if result.outcome() != IngestOutcome::Accepted {
@@ -219,7 +219,9 @@ fn conflict_of(conflict: Conflict) -> (&'static str, &'static str) {
     match conflict {
         Conflict::ActivityId => ("activity_id", "is taken by an activity with other content, which stays"),
         Conflict::Identity => {
-            ("user", "has keys of two people who cannot be one, or would give one more than 128")
+            let cause = "has keys of people who cannot be one: two declared accounts, two object ids or SIDs, or more \
+                         than 128 keys";
+            ("user", cause)
         }
         Conflict::RiskAlertId => ("alert_id", "is taken by an alert of another user, which stays"),
     }

@@ -93,7 +93,7 @@ async fn a_page_holds_at_most_500_alerts_and_5000_users_and_refuses_bad_alerts_o
     let too_much = pb::BatchEnrichAlertsRequest {
         view: pb::EnrichmentView::Full.into(),
         activity_page_size: 200,
-        ..page(vec![alert("a", vec![upn("john@contoso.com"); 10]); 26])
+        ..page(vec![alert("a", (0..10).map(|n| upn(&format!("user{n}@contoso.com"))).collect()); 26])
     };
     let refusal = world.enrichment().batch_enrich_alerts(too_much).await.unwrap_err();
     assert_eq!(

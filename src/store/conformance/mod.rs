@@ -54,6 +54,7 @@ macro_rules! conformance {
             people_join_when_a_record_names_both,
             declared_people_never_join,
             a_declaration_replaces_the_one_before,
+            a_declaration_never_takes_over_somebody_of_another_account,
         }
         #[test]
         fn agrees_with_the_model_whatever_happens() {

@@ -15,6 +15,7 @@ use crate::domain::time::{Lookback, UtcDay};
 use crate::domain::user::{Identity, IdentityKey, Personal, User, UserNo};
 use crate::store::VersionedSettings;
 use chrono::DateTime;
+use std::collections::BTreeSet;
 
 /// A change of one tenant's facts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -217,6 +218,8 @@ fn write_user(out: &mut Encoder, user: &User) {
     user.identity.keys().for_each(|key| write_key(out, key));
     out.option(upn_of(&user.identity).as_ref(), write_key);
     out.option(user.identity.display_name.as_ref(), |out, name| out.text(name.spell()));
+    out.count(user.learned.len());
+    user.learned.iter().for_each(|key| write_key(out, key));
 }
 
 /// Returns the key that was given as the UPN.
@@ -233,10 +236,15 @@ fn read_user(from: &mut Decoder) -> Result<User, Malformed> {
         identity = identity.with_upn(upn);
     }
     identity.display_name = from.option(Decoder::personal)?;
+    let learned: BTreeSet<IdentityKey> = from.several(read_key)?;
+    if !learned.iter().all(|key| identity.has(key)) {
+        return Err(Malformed);
+    }
     Ok(User {
         no,
         identity,
         declared: flags & 1 != 0,
+        learned,
         guest: flags & 2 != 0,
         potential_high_impact: flags & 4 != 0,
         confirmed_violation_before: flags & 8 != 0,

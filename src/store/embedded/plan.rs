@@ -96,6 +96,14 @@ impl Planner<'_> {
 
     fn declaration(&mut self, declaration: Declaration) -> Judged {
         let Some(person) = self.find(&declaration.identity) else { return Ok(CONFLICT) };
+        if let Person::Known(users) = &person {
+            // Only the first of them can have been declared.
+            let first = users.first().ok_or(Malformed)?;
+            let may_be = |facts: &UserFacts| declaration.may_be_of(&facts.user);
+            if !self.ledger.look(*first, may_be).ok_or(Malformed)? {
+                return Ok(CONFLICT);
+            }
+        }
         let (no, mut is_changed) = self.meet(person, &declaration.identity)?;
         let known = self.ledger.look(no, |facts| facts.user.clone()).ok_or(Malformed)?;
         let declared = declaration.applied_to(&known);
@@ -186,14 +194,13 @@ impl Planner<'_> {
             self.change(Change::Absorbed { from: *from, into: *into })?;
         }
         let learn = |facts: &UserFacts| {
-            let learns = facts.user.identity.would_learn(identity);
+            let learns = facts.user.would_learn(identity);
             learns.then(|| facts.user.clone())
         };
         let known = self.ledger.look(*into, learn).ok_or(Malformed)?;
         let is_new = known.is_some();
         if let Some(mut user) = known {
-            user.identity.absorb(identity);
-            user.guest |= user.identity.is_guest_name();
+            user.learn(identity);
             self.change(Change::User(user))?;
         }
         Ok((*into, is_new || !others.is_empty()))
