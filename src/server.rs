@@ -218,7 +218,8 @@ impl Services {
             .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))))
             .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))))
             .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
-            .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
+            // Sharing can be turned off however many calls are in progress.
+            .add_service(CallLimit::none().named_layer(self.auth.named_layer(self.settings)))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
