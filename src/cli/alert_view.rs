@@ -49,6 +49,9 @@ impl AlertView {
                 "the alert's keys fit several known people: the highest level is shown",
             ));
         }
+        if actor.truncated {
+            lines.push(labelled("Note", "reasons and activities are left out: the alert involves too many users"));
+        }
         lines.extend(block("Why", actor.reasons.iter().map(|reason| visible(&reason.text))));
         lines.extend(actor.summary.iter().flat_map(summary));
         lines.extend(block("Latest", self.latest(actor)));

@@ -5,12 +5,12 @@ use crate::gate::admission::{Pass, SharingOff};
 use crate::grpc::reply::Custody;
 use crate::grpc::status;
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 /// The largest piece: so much at most can still leave, when sharing goes off, to a reader that has stopped reading.
@@ -97,9 +97,17 @@ impl GuardedBody {
         if self.begun {
             return Err(refusal); // Half a message is out: reset the stream.
         }
-        let mut trailers = http::HeaderMap::new();
-        refusal.add_header(&mut trailers)?;
-        Ok(Frame::trailers(trailers))
+        last_words(&refusal)
+    }
+
+    /// Ends an answer that could not be put into bytes. tonic says then how large it would have been.
+    fn unsaid(&mut self, trailers: &HeaderMap) -> Result<Frame<Bytes>, Status> {
+        self.over = true;
+        let refusal = match Status::from_header_map(trailers).map(|refusal| refusal.code()) {
+            Some(Code::OutOfRange) => status::answer_too_large(),
+            _ => status::internal("an answer cannot be encoded"),
+        };
+        last_words(&refusal)
     }
 }
 
@@ -123,7 +131,13 @@ impl Body for GuardedBody {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.waiting = data,
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Err(trailers) => {
+                        return Poll::Ready(Some(match trailers.into_trailers() {
+                            Ok(trailers) if !self.begun => self.unsaid(&trailers),
+                            Ok(trailers) => Ok(Frame::trailers(trailers)),
+                            Err(other) => Ok(other),
+                        }));
+                    }
                 },
                 other => return Poll::Ready(other),
             }
@@ -133,6 +147,12 @@ impl Body for GuardedBody {
     fn is_end_stream(&self) -> bool {
         self.over || (self.waiting.is_empty() && self.inner.is_end_stream())
     }
+}
+
+fn last_words(refusal: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    refusal.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
 }
 
 /// Bytes that carry their pass with them: the transport drops both together.

@@ -74,13 +74,14 @@ impl Invalid {
             violations: self
                 .violations
                 .into_iter()
+                .take(VIOLATIONS_MAX)
                 .map(|v| pb::FieldViolation { field: v.field, description: v.description })
                 .collect(),
         }
     }
 }
 
-/// At most so many violations are named, so that the details fit into trailers.
+/// At most so many violations are named, so that the details fit into trailers and those of a page into its answer.
 const VIOLATIONS_MAX: usize = 20;
 
 impl From<Invalid> for Status {
@@ -179,6 +180,12 @@ pub fn overloaded(message: &str) -> Status {
 #[must_use]
 pub fn too_large() -> Status {
     overloaded("the message is larger than the limit of this service; send less at once")
+}
+
+/// The answer is larger than clients take by default.
+#[must_use]
+pub fn answer_too_large() -> Status {
+    overloaded("the answer would be larger than 4 MiB; ask about fewer users at once")
 }
 
 /// A fault of ours. `cause` goes to the log, the caller reads a constant.

@@ -1,5 +1,6 @@
 //! What callers see, over gRPC, against a real server on a free port.
 
+mod answer_size;
 mod bad_input;
 mod durable;
 mod exfiltration_only;

@@ -46,7 +46,7 @@ impl Decoder for Verbatim {
 
 /// Sends bytes to a method, such as `AlertEnrichmentService/EnrichAlert`.
 pub async fn send(world: &World, method: &str, bytes: Vec<u8>) -> Result<Response<Bytes>, Status> {
-    let mut client = tonic::client::Grpc::new(world.channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut client = tonic::client::Grpc::new(world.channel.clone());
     client.ready().await.unwrap();
     let path = format!("/riskshare.v1.{method}").parse().unwrap();
     client.unary(Request::new(Bytes::from(bytes)), path, Verbatim).await
