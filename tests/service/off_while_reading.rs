@@ -1,78 +1,12 @@
 //! Promise 1 for refusals: one that depends on users passes the gate like an answer.
 
-use riskshare::auth::{Anyone, Authenticator, Presented};
-use riskshare::clock::ManualClock;
-use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
+use crate::tampered::{Services, Tampered, Tampering, anyone};
 use riskshare::domain::ids::TenantId;
-use riskshare::domain::settings::Settings;
-use riskshare::domain::time::UtcDay;
-use riskshare::domain::user::Identity;
-use riskshare::domain::user::IdentityKey;
-use riskshare::engine::reading::Engine;
-use riskshare::gate::admission::Gate;
 use riskshare::gate::caller::Caller;
-use riskshare::grpc::enrichment::Enrichment;
-use riskshare::grpc::incidents::Incidents;
-use riskshare::grpc::page::PageTokens;
 use riskshare::pb;
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentService;
 use riskshare::pb::incident_service_server::IncidentService;
-use riskshare::store::embedded::EmbeddedStore;
-use riskshare::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
-use std::sync::Arc;
 use tonic::Request;
-
-/// A store in which somebody turns sharing off while users are being read.
-struct TurnedOff(EmbeddedStore);
-
-#[tonic::async_trait]
-impl Store for TurnedOff {
-    async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError> {
-        self.0.hold(tenant).await
-    }
-
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
-        let found = self.0.read(hold, people).await;
-        let version = self.0.settings(hold.tenant()).await?.version;
-        self.0.change_settings(hold.tenant(), version, Settings::default()).await?;
-        found
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        self.0.commit(batch).await
-    }
-
-    async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError> {
-        self.0.settings(tenant).await
-    }
-
-    async fn change_settings(
-        &self,
-        tenant: TenantId,
-        expected: u64,
-        settings: Settings,
-    ) -> Result<ChangedSettings, StoreError> {
-        self.0.change_settings(tenant, expected, settings).await
-    }
-
-    async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
-        self.0.expire(today).await
-    }
-
-    async fn token_key(&self) -> Result<[u8; 32], StoreError> {
-        self.0.token_key().await
-    }
-}
-
-fn declared(address: &str) -> Fact {
-    let identity = Identity::default().with(IdentityKey::address(address).unwrap());
-    Fact::User(Declaration {
-        identity,
-        guest: false,
-        potential_high_impact: false,
-        confirmed_violation_before: false,
-    })
-}
 
 fn named(addresses: &[&str]) -> pb::UserIdentity {
     let smtp_addresses = addresses.iter().map(ToString::to_string).collect();
@@ -87,27 +21,16 @@ fn by<M>(caller: &Caller, message: M) -> Request<M> {
 
 #[tokio::test]
 async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
-    let here = tempfile::tempdir().unwrap();
-    let now = "2026-05-01T12:00:00Z".parse().unwrap();
     let tenant = TenantId::new(uuid::Uuid::from_u128(1));
-    let store: Arc<dyn Store> = Arc::new(TurnedOff(EmbeddedStore::open(here.path()).unwrap()));
-    let facts = vec![declared("ann@x.com"), declared("bob@x.com")];
-    store.commit(Batch { tenant, at: now, facts }).await.unwrap();
-    let gate = Gate::new(Arc::clone(&store), Arc::new(ManualClock::at(now)));
-    let engine = Arc::new(Engine::new(Arc::clone(&store)));
-    let tokens = Arc::new(PageTokens::new([7; 32]));
-    let incidents =
-        Incidents { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
-    let enrichment = Enrichment { gate, engine, tokens };
-    let share = async || {
-        let sharing = Settings { data_sharing: true, ..Settings::default() };
-        let version = store.settings(tenant).await.unwrap().version;
-        store.change_settings(tenant, version, sharing).await.unwrap();
-    };
+    let store = Tampered::open();
+    store.declare(tenant, &["ann@x.com", "bob@x.com"]).await;
+    store.tamper(Tampering::OffWhileReading);
+    let services = Services::over(&store);
+    let (enrichment, incidents) = (services.enrichment(), services.incidents());
     let tenant_id = tenant.to_string();
-    let caller = Anyone::default().caller(Presented::default()).await.unwrap();
+    let caller = anyone().await;
     for (user, page_token) in [(named(&["ann@x.com", "bob@x.com"]), ""), (named(&["ann@x.com"]), "AAAA")] {
-        share().await;
+        store.share(tenant, true).await;
         let request = pb::ListUserActivitiesRequest {
             tenant_id: tenant_id.clone(),
             user: Some(user.clone()),
@@ -116,7 +39,7 @@ async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
         };
         let refusal = enrichment.list_user_activities(by(&caller, request)).await.err().unwrap();
         assert_eq!(refusal.message(), "User data is not available");
-        share().await;
+        store.share(tenant, true).await;
         let request =
             pb::GetUserRiskRequest { tenant_id: tenant_id.clone(), user: Some(user), activity_page_size: 0 };
         let refusal = incidents.get_user_risk(by(&caller, request)).await.err().unwrap();
