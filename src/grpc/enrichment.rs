@@ -85,7 +85,7 @@ impl AlertEnrichmentService for Enrichment {
         let asked = Timeline::parse(request)?;
         let grant = self.gate.admit(access).await.map_err(status::refused)?;
         let outcome = self.list(&grant, &asked).await;
-        Reply::disclose_outcome(grant, outcome)
+        Reply::disclose_outcome(grant, outcome).map_err(status::sharing_off)
     }
 }
 
