@@ -47,7 +47,9 @@ impl Renderer<'_> {
     pub fn alerts(&self, queues: &[(&DlpAlert, Queue)]) -> Vec<pb::EnrichedAlert> {
         let mut alerts: Vec<_> = queues.iter().map(|(alert, queue)| self.alert(alert, queue)).collect();
         let mut room = Room::default();
-        alerts.iter().for_each(|alert| room.take(alert));
+        for alert in &alerts {
+            room.take(alert);
+        }
         let involved = queues.iter().map(|(_, queue)| &queue.involved);
         let mut actors: Vec<(&mut pb::Actor, &Involved)> =
             alerts.iter_mut().zip(involved).flat_map(|(alert, of)| alert.actors.iter_mut().zip(of)).collect();
@@ -191,11 +193,11 @@ impl Renderer<'_> {
                 IdentityKey::Address(address) if user.smtp_addresses.len() < ADDRESSES_MAX => {
                     user.smtp_addresses.push(spell(address));
                 }
-                IdentityKey::Address(_) => {} // As many as a request may hold.
                 IdentityKey::Account(account) if user.account_name.is_empty() => {
                     user.account_name = spell(account);
                 }
-                IdentityKey::Account(_) => {} // The message has room for one; the keys are sorted.
+                // As many as a request may hold: twenty addresses, one account name. The keys are sorted.
+                IdentityKey::Address(_) | IdentityKey::Account(_) => {}
             }
         }
         user
