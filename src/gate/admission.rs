@@ -58,14 +58,14 @@ pub enum Refusal {
 ///
 /// Nobody else can make one:
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::admission::SharingGrant { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::admission::SharingGrant =
+///     riskshare::gate::admission::SharingGrant { ..todo!() };
 /// ```
 ///
-/// ```
-/// # fn read_from(gate: &riskshare::gate::admission::Gate, access: riskshare::gate::caller::Access) {
-/// let asked = gate.admit(access);
-/// # drop(asked); }
+/// ```no_run
+/// let forged: riskshare::gate::admission::SharingGrant =
+///     todo!();
 /// ```
 #[must_use]
 pub struct SharingGrant {
@@ -76,8 +76,14 @@ pub struct SharingGrant {
 
 /// The second door: a value that may leave as long as the switch has not moved.
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::admission::Disclosed::<u8> { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::admission::Disclosed<u8> =
+///     riskshare::gate::admission::Disclosed { ..todo!() };
+/// ```
+///
+/// ```no_run
+/// let forged: riskshare::gate::admission::Disclosed<u8> =
+///     todo!();
 /// ```
 #[must_use]
 pub struct Disclosed<T> {

@@ -118,9 +118,8 @@ impl Right {
             | Self::RecordTriggers
             | Self::ImportRiskAlerts => &[Role::Ingestor],
             // Who is scored, and how, is decided by people; membership also comes from directories.
-            Self::UpsertPolicies => &[Role::InsiderRiskAdmin],
             Self::SetMemberships => &[Role::Ingestor, Role::InsiderRiskAdmin],
-            Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
+            Self::UpsertPolicies | Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
         }
     }
 

@@ -64,7 +64,7 @@ impl IncidentService for Incidents {
         let (user, size) = one_user(&request)?;
         let grant = self.gate.admit(access).await.map_err(status::refused)?;
         let outcome = self.user_risk(&grant, &user, size).await;
-        Reply::disclose_outcome(grant, outcome)
+        Reply::disclose_outcome(grant, outcome).map_err(status::sharing_off)
     }
 }
 

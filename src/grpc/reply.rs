@@ -1,7 +1,6 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
 use crate::gate::admission::{Seal, SharingGrant, SharingOff};
-use crate::grpc::status;
 use crate::pb;
 use tonic::{Response, Status};
 
@@ -11,6 +10,8 @@ use tonic::{Response, Status};
 pub enum Custody {
     /// Holds data of users: each piece needs a pass.
     Sealed(Seal),
+    /// Is a refusal that depends on users, in place of the message: it needs a pass too.
+    Refusal(Status, Seal),
     /// Is the constant that needs none.
     Constant,
 }
@@ -28,16 +29,24 @@ impl<M> Reply<M> {
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
 
-    /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer.
+    /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer. As an error
+    /// of the handler it would go past the last door; so it is a response with an empty message, which the hand-over
+    /// layer replaces.
     ///
     /// # Errors
-    /// The refusal, or that of a tenant that does not share when the switch has moved since the grant was given.
+    /// When the switch has moved since the grant was given.
     pub fn disclose_outcome(
         grant: SharingGrant,
         outcome: Result<M, Status>,
-    ) -> Result<Response<Self>, Status> {
-        let (outcome, seal) = grant.disclose(outcome).map_err(status::sharing_off)?.leave();
-        Ok(Self::respond(outcome?, Custody::Sealed(seal)))
+    ) -> Result<Response<Self>, SharingOff>
+    where
+        M: Default,
+    {
+        let (outcome, seal) = grant.disclose(outcome)?.leave();
+        Ok(match outcome {
+            Ok(message) => Self::respond(message, Custody::Sealed(seal)),
+            Err(refusal) => Self::respond(M::default(), Custody::Refusal(refusal, seal)),
+        })
     }
 
     /// Returns the message to the codec. Its bytes leave through the hand-over layer only.

@@ -1,5 +1,6 @@
 //! What callers see, over gRPC, against a real server on a free port.
 
+mod answer_size;
 mod bad_input;
 mod durable;
 mod exfiltration_only;
@@ -8,10 +9,13 @@ mod ingest;
 mod off_is_off;
 mod off_while_reading;
 mod readings;
+mod reasons;
 mod reflection;
 mod samples;
 mod settings;
+mod tampered;
 mod tenants;
 mod timelines;
+mod unavailable;
 mod wire;
 mod world;

@@ -261,6 +261,34 @@ async fn reading_13_ties_go_to_the_higher_score_then_the_later_exfiltration_then
 }
 
 #[tokio::test]
+async fn reading_14_new_alert_is_read_in_either_spelling() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let record = |user: &str, comments: &str| {
+        let data = serde_json::json!({"UserPrincipalName": user, "Exfiltration": true});
+        let record = serde_json::json!({
+            "Id": user, "AlertId": user, "CreationTime": "2026-11-24T11:00:00", "RecordType": 40,
+            "Operation": "AlertTriggered", "UserId": "SecurityComplianceAlerts", "Category": "InsiderRiskManagement",
+            "Name": "Data leaks", "PolicyId": "leaks", "Severity": "Medium", "Status": "Active",
+            "Comments": comments, "Data": data.to_string(),
+        });
+        record.to_string()
+    };
+    let users = ["alex@contoso.com", "sam@contoso.com", "kim@contoso.com"];
+    let comments = ["New Alert", "New alert", "Alert Updated"];
+    let request = pb::ImportRiskAlertsRequest {
+        tenant_id: tenant.id.clone(),
+        alerts: vec![],
+        raw_records: users.iter().zip(comments).map(|(user, comments)| record(user, comments)).collect(),
+    };
+    let answer = world.ingest().import_risk_alerts(request).await.unwrap().into_inner();
+    assert_eq!((answer.counts.unwrap().accepted, answer.results), (3, vec![]));
+    for user in users {
+        assert_eq!(tenant.column(&[user]).await, "Medium", "{user}");
+    }
+}
+
+#[tokio::test]
 async fn reading_15_a_low_user_has_a_summary_and_one_at_none_has_not() {
     let world = World::start().await;
     let tenant = world.tenant().await;

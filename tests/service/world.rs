@@ -64,7 +64,7 @@ impl World {
     }
 
     pub fn enrichment(&self) -> AlertEnrichmentServiceClient<Channel> {
-        AlertEnrichmentServiceClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+        AlertEnrichmentServiceClient::new(self.channel.clone())
     }
 
     pub fn incidents(&self) -> IncidentServiceClient<Channel> {
