@@ -116,7 +116,9 @@ impl Engine {
         let Snapshot { rules, mut found } = self.store.read(grant.hold(), people).await?;
         let principal = grant.caller().principal();
         let is_hidden = |facts: &SharedFacts| rules.hides(&facts.user, principal);
-        found.iter_mut().for_each(|found| found.retain(|facts| !is_hidden(facts)));
+        for found in &mut found {
+            found.retain(|facts| !is_hidden(facts));
+        }
         Ok(Reading { grant, assessor: &self.assessor, rules, found })
     }
 }

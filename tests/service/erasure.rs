@@ -92,18 +92,14 @@ async fn a_priority_user_is_nobody_to_whom_the_policy_does_not_name() {
     assert_eq!(tenant.column(&[users[0]]).await, "High", "for a reviewer");
     tenant.policy(reviewed(&["somebody"])).await;
     let hidden = async |user: &str| {
-        let mut seen = format!("{:?}", tenant.enrich_in(Full, vec![upn(user)]).await);
+        let alert = tenant.enrich_in(Full, vec![upn(user)]).await;
         let timeline = world.enrichment().list_user_activities(tenant.timeline(user)).await.unwrap();
-        seen += &format!("{:?}", timeline.into_inner());
-        let risk = pb::GetUserRiskRequest {
-            user: Some(upn(user)),
-            tenant_id: tenant.id.clone(),
-            activity_page_size: 0,
-        };
-        seen += &format!("{:?}", world.incidents().get_user_risk(risk).await.unwrap().into_inner());
+        let (user_id, tenant_id) = (Some(upn(user)), tenant.id.clone());
+        let risk = pb::GetUserRiskRequest { user: user_id, tenant_id, activity_page_size: 0 };
+        let risk = world.incidents().get_user_risk(risk).await.unwrap();
         let assets = world.incidents().get_impacted_assets(tenant.incident(&[user])).await.unwrap();
-        seen += &format!("{:?}", assets.into_inner());
-        seen.replace(user, "user")
+        let seen = (alert, timeline.into_inner(), risk.into_inner(), assets.into_inner());
+        format!("{seen:?}").replace(user, "user")
     };
     assert_eq!(hidden(users[0]).await, hidden(users[1]).await);
     let page = pb::BatchEnrichAlertsRequest {

@@ -122,7 +122,9 @@ impl Change {
             Self::Erased(users) => {
                 out.byte(9);
                 out.count(users.len());
-                users.iter().for_each(|user| write_no(out, *user));
+                for user in users {
+                    write_no(out, *user);
+                }
             }
         }
     }

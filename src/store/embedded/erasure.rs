@@ -1,7 +1,5 @@
 //! What is left of the log when a person is erased from it.
 
-#![expect(clippy::disallowed_methods, reason = "keys of an erased person are compared")]
-
 use super::change::{Change, read_activity, write_activity};
 use super::codec::{Decoder, Encoder, Malformed};
 use super::log::Rewrite;

@@ -68,6 +68,9 @@ pub trait Replay {
     fn day(&mut self, day: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError>;
 }
 
+/// What is kept of a payload.
+type Rewritten = Result<Vec<u8>, Malformed>;
+
 /// Says what becomes of records when the log is written anew.
 pub trait Rewrite {
     /// Returns what is kept of a record of facts.
@@ -192,7 +195,7 @@ impl Log {
         copy_records(&self.facts, &next.facts, &mut |payload| rewrite.facts(payload))?;
         copy_values(&self.notes, &next.notes)?;
         for (day, old) in &self.days {
-            let partition = next.database.keyspace(&**old.partition.name(), options)?;
+            let partition = next.database.keyspace(old.partition.name(), options)?;
             let mut activities = 0;
             let records = copy_records(&old.partition, &partition, &mut |payload| {
                 let (kept, count) = rewrite.day(*day, payload)?;
@@ -365,7 +368,7 @@ fn payloads(partition: &Keyspace, seen: &mut Sequences) -> impl Iterator<Item = 
 fn copy_records(
     from: &Keyspace,
     to: &Keyspace,
-    rewrite: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, Malformed>,
+    rewrite: &mut dyn FnMut(&[u8]) -> Rewritten,
 ) -> Result<u64, RewriteFailed> {
     let mut records = 0;
     for guard in from.iter() {
