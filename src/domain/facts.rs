@@ -62,6 +62,14 @@ pub struct TenantRules {
     pub policies: BTreeMap<PolicyId, Policy>,
 }
 
+impl TenantRules {
+    /// Says whether any policy keeps the user from a principal ([`Policy::hides`]).
+    #[must_use]
+    pub fn hides(&self, user: &User, principal: &str) -> bool {
+        self.policies.values().any(|policy| policy.hides(user, principal))
+    }
+}
+
 /// What `UpsertUsers` says about a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Declaration {

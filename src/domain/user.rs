@@ -327,7 +327,7 @@ pub fn is_service_name(name: &str) -> bool {
 }
 
 /// A number that the store gives to a person of a tenant, once.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct UserNo(pub u32);
 
 /// A known person of a tenant.

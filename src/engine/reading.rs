@@ -15,7 +15,7 @@ use crate::domain::timeline::{ExfiltrationActivity, Summary};
 use crate::domain::user::{Identity, UserNo};
 use crate::engine::assessor::Assessor;
 use crate::gate::admission::{SharingGrant, Unavailable};
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Engine {
         Self { store, assessor: Assessor::default() }
     }
 
-    /// Reads people, all as of one instant.
+    /// Reads people, all as of one instant. Whom a policy keeps from the caller is nobody (`domain.md` 7).
     ///
     /// # Errors
     /// When the store cannot answer.
@@ -113,8 +113,13 @@ impl Engine {
         grant: &'g SharingGrant,
         people: &[Identity],
     ) -> Result<Reading<'g>, Unavailable> {
-        let snapshot = self.store.read(grant.hold(), people).await?;
-        Ok(Reading { grant, assessor: &self.assessor, rules: snapshot.rules, found: snapshot.found })
+        let Snapshot { rules, mut found } = self.store.read(grant.hold(), people).await?;
+        let principal = grant.caller().principal();
+        let is_hidden = |facts: &SharedFacts| rules.hides(&facts.user, principal);
+        for found in &mut found {
+            found.retain(|facts| !is_hidden(facts));
+        }
+        Ok(Reading { grant, assessor: &self.assessor, rules, found })
     }
 }
 

@@ -78,13 +78,14 @@ pub enum Right {
     SetMemberships,
     RecordTriggers,
     ImportRiskAlerts,
+    DeleteUser,
     GetSettings,
     UpdateSettings,
 }
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -98,6 +99,7 @@ impl Right {
         Self::SetMemberships,
         Self::RecordTriggers,
         Self::ImportRiskAlerts,
+        Self::DeleteUser,
         Self::GetSettings,
         Self::UpdateSettings,
     ];
@@ -119,7 +121,9 @@ impl Right {
             | Self::ImportRiskAlerts => &[Role::Ingestor],
             // Who is scored, and how, is decided by people; membership also comes from directories.
             Self::SetMemberships => &[Role::Ingestor, Role::InsiderRiskAdmin],
-            Self::UpsertPolicies | Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
+            Self::UpsertPolicies | Self::DeleteUser | Self::GetSettings | Self::UpdateSettings => {
+                &[Role::InsiderRiskAdmin]
+            }
         }
     }
 
@@ -140,6 +144,7 @@ impl Right {
             Self::SetMemberships => "SetMemberships",
             Self::RecordTriggers => "RecordTriggers",
             Self::ImportRiskAlerts => "ImportRiskAlerts",
+            Self::DeleteUser => "DeleteUser",
             Self::GetSettings => "GetSettings",
             Self::UpdateSettings => "UpdateSettings",
         }

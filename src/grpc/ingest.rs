@@ -6,6 +6,8 @@ use crate::gate::admission::Gate;
 use crate::gate::caller::{Access, Entry};
 use crate::gate::rights::Right;
 use crate::grpc::auth;
+use crate::grpc::enrichment::names_two_people;
+use crate::grpc::parse::Fields;
 use crate::grpc::records;
 use crate::grpc::records::{Item, Rejected};
 use crate::grpc::status;
@@ -123,6 +125,19 @@ impl IngestService for Ingest {
         let items = request.alerts.iter().map(records::risk_alert).chain(raw).collect();
         let (counts, results) = self.record(access, items).await?;
         Ok(Response::new(pb::ImportRiskAlertsResponse { counts, results }))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<pb::DeleteUserRequest>,
+    ) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::DeleteUser).await?;
+        let mut fields = Fields::default();
+        let user = fields.person(format_args!("user"), request.user.as_ref());
+        let user = fields.finish(user)?;
+        let erased = self.recorder.erase(&self.gate.permit(access), &user).await;
+        let erased = erased.map_err(|cause| status::unavailable(&cause))?.ok_or_else(names_two_people)?;
+        Ok(Response::new(pb::DeleteUserResponse { erased_users: erased }))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::pb;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
+use std::sync::Arc;
 
 const RAW_RECORD_BYTES_MAX: usize = 256 * 1024;
 const OPERATION_BYTES_MAX: usize = 256;
@@ -25,6 +26,10 @@ const DESTINATION_BYTES_MAX: usize = 2_048;
 const POLICY_NAME_BYTES_MAX: usize = 256;
 const POLICY_INDICATORS_MAX: usize = 500;
 const PRIORITY_USERS_MAX: usize = 10_000;
+/// The most principals who may see the priority users of a policy.
+const PRIORITY_REVIEWERS_MAX: usize = 100;
+/// The longest name of a principal, in bytes.
+const PRINCIPAL_BYTES_MAX: usize = 512;
 const INTERVALS_MAX: usize = 20;
 const KIND_BYTES_MAX: usize = 64;
 
@@ -237,6 +242,7 @@ pub fn policy(record: &pb::PolicyRecord) -> Read {
     let volume_cutoff =
         fields.between("volume_cutoff", record.volume_cutoff, 1..=Thresholds::MAX, Policy::VOLUME_CUTOFF);
     let priority_users = priority_users(&mut fields, &record.priority_users);
+    let priority_reviewers = priority_reviewers(&mut fields, &record.priority_reviewers);
     let fact = id.zip(trigger_rule).map(|(id, rule)| {
         Fact::Policy(Policy {
             id,
@@ -251,6 +257,7 @@ pub fn policy(record: &pb::PolicyRecord) -> Read {
             alert_threshold,
             volume_cutoff,
             priority_users,
+            priority_reviewers,
         })
     });
     accept(fields, fact)
@@ -294,6 +301,15 @@ fn priority_users(
         keys.extend(identity.iter().flat_map(Identity::keys).cloned());
     }
     keys
+}
+
+fn priority_reviewers(fields: &mut Fields, principals: &[String]) -> BTreeSet<Arc<str>> {
+    let list = format_args!("priority_reviewers");
+    fields.demand(principals.len() <= PRIORITY_REVIEWERS_MAX, list, "must be at most 100");
+    for (i, principal) in principals.iter().take(PRIORITY_REVIEWERS_MAX).enumerate() {
+        fields.text(format_args!("priority_reviewers[{i}]"), principal, PRINCIPAL_BYTES_MAX);
+    }
+    principals.iter().map(|principal| principal.as_str().into()).collect()
 }
 
 /// Reads a user's membership of a policy.

@@ -3,6 +3,7 @@
 mod answer_size;
 mod bad_input;
 mod durable;
+mod erasure;
 mod exfiltration_only;
 mod identity;
 mod ingest;

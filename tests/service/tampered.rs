@@ -7,7 +7,7 @@ use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
 use riskshare::domain::ids::TenantId;
 use riskshare::domain::settings::Settings;
 use riskshare::domain::time::UtcDay;
-use riskshare::domain::user::{Identity, IdentityKey};
+use riskshare::domain::user::{Identity, IdentityKey, UserNo};
 use riskshare::engine::decisions::Decisions;
 use riskshare::engine::reading::Engine;
 use riskshare::engine::recorder::Recorder;
@@ -25,7 +25,7 @@ use riskshare::pb::incident_service_server::IncidentServiceServer;
 use riskshare::pb::ingest_service_server::IngestServiceServer;
 use riskshare::pb::settings_service_server::SettingsServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
-use riskshare::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
+use riskshare::store::{ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -50,6 +50,7 @@ pub enum Call {
     Commit,
     Settings,
     ChangeSettings,
+    Erase,
 }
 
 pub struct Tampered {
@@ -138,6 +139,15 @@ impl Store for Tampered {
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
         self.store.expire(today).await
+    }
+
+    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError> {
+        self.check(Call::Erase)?;
+        self.store.erase(tenant, person).await
+    }
+
+    async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
+        self.store.named(tenant, users).await
     }
 
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {

@@ -88,6 +88,7 @@ fn cases(tenant_id: &str) -> Vec<Case> {
         alerts: vec![risk_alert],
         raw_records: vec![],
     };
+    let erased = pb::DeleteUserRequest { tenant_id: tenant_id.clone(), user: Some(upn("ann@contoso.com")) };
     let settings = pb::GetSettingsRequest { tenant_id: tenant_id.clone() };
     let change = pb::UpdateSettingsRequest {
         tenant_id,
@@ -109,6 +110,7 @@ fn cases(tenant_id: &str) -> Vec<Case> {
         ("IngestService/SetMemberships", memberships.encode_to_vec(), FACTS),
         ("IngestService/RecordTriggers", triggers.encode_to_vec(), FACTS),
         ("IngestService/ImportRiskAlerts", risk_alerts.encode_to_vec(), FACTS),
+        ("IngestService/DeleteUser", erased.encode_to_vec(), &[Call::Erase]),
         ("SettingsService/GetSettings", settings.encode_to_vec(), &[Call::Settings]),
         ("SettingsService/UpdateSettings", change.encode_to_vec(), &[Call::Settings, Call::ChangeSettings]),
     ]

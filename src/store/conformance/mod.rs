@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, reason = "a promise is named by what it promises")]
 
+mod erasure;
 mod facts;
 mod model;
 mod people;
@@ -23,6 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
+pub use erasure::*;
 pub use facts::*;
 pub use people::*;
 pub use switch::*;
@@ -55,6 +57,9 @@ macro_rules! conformance {
             declared_people_never_join,
             a_declaration_replaces_the_one_before,
             a_declaration_never_takes_over_somebody_of_another_account,
+            an_erased_person_is_nowhere_and_everybody_else_is_as_before,
+            whoever_cannot_be_one_person_is_not_erased,
+            a_pseudonym_is_kept_for_ever_and_is_nobody_elses,
         }
         #[test]
         fn agrees_with_the_model_whatever_happens() {
@@ -140,6 +145,7 @@ pub fn policy(id: &str) -> Policy {
         alert_threshold: 34,
         volume_cutoff: 20,
         priority_users: [address("ceo")].into(),
+        priority_reviewers: [].into(),
     }
 }
 

@@ -74,7 +74,8 @@ impl Planner<'_> {
         }
     }
 
-    /// An activity that was recorded is a duplicate, whatever became of its user's keys since: repeating is safe.
+    /// An activity that was recorded is a duplicate as long as the record still names its user. Where the name is
+    /// somebody else's by now, or nobody's, it contradicts what is known.
     fn activity(&mut self, identity: &Identity, activity: Activity) -> Judged {
         if let Some(doer) = self.ledger.doer(&activity.id) {
             let same =
@@ -181,6 +182,8 @@ impl Planner<'_> {
             Person::New => {
                 let no = self.ledger.next_user();
                 self.change(Change::User(User::named(no, identity.clone())))?;
+                let pseudonym = self.ledger.draw_pseudonym()?;
+                self.change(Change::Pseudonym { user: no, pseudonym })?;
                 (no, true)
             }
             Person::Known(users) => self.unite(&users, identity)?,
