@@ -50,7 +50,7 @@ impl World {
 
     /// Stops the server and starts it again over the same data.
     pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await.unwrap();
+        self.running.take().unwrap().stop().await;
         let (running, channel) = serve(&self.config, &self.clock).await;
         (self.running, self.channel) = (Some(running), channel);
     }
