@@ -193,7 +193,11 @@ mod tests {
         for cut in [1, 7, 16_384] {
             let mut meter = begun();
             let failed = pings.chunks(cut).position(|part| meter.read(part).is_err());
-            assert_eq!(failed, Some((1_000 * 17 + HEADER_BYTES - 1) / cut), "the last of 1,001 is one too many");
+            assert_eq!(
+                failed,
+                Some((1_000 * 17 + HEADER_BYTES - 1) / cut),
+                "the last of 1,001 is one too many"
+            );
         }
     }
 

@@ -1,12 +1,14 @@
 //! What callers see, over gRPC, against a real server on a free port.
 
 mod bad_input;
+mod catalogue;
 mod durable;
 mod exfiltration_only;
 mod identity;
 mod ingest;
 mod off_is_off;
 mod off_while_reading;
+mod raw;
 mod readings;
 mod reflection;
 mod samples;
