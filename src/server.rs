@@ -122,12 +122,15 @@ impl Running {
 
     /// Stops: says so to whoever asks for its health, gives load balancers the time that the configuration says to
     /// notice, then takes no new calls, gives those in progress their time, and cuts off the rest.
-    pub async fn stop(self) {
-        self.health.set_service_status("", ServingStatus::NotServing).await;
-        for name in NAMES {
+    pub async fn stop(mut self) {
+        let names = || NAMES.into_iter().chain([""]);
+        for name in names() {
             self.health.set_service_status(name, ServingStatus::NotServing).await;
         }
         tokio::time::sleep(self.pause).await;
+        for name in names() {
+            self.health.clear_service_status(name).await; // Ends the streams of those who watch it.
+        }
         self.stop.send_replace(true);
         if !self.serving.stop(self.drain).await {
             tracing::warn!("calls were still in progress when the time to drain was over");

@@ -3,6 +3,8 @@
 use crate::cli::failure::Failure;
 use anyhow::{Context, anyhow};
 use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,7 +98,7 @@ impl Target {
 
     fn tls(&self) -> Result<ClientTlsConfig, Failure> {
         let mut tls = match &self.ca {
-            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+            Some(ca) => ClientTlsConfig::new().ca_certificate(authorities(ca)?),
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
@@ -116,6 +118,15 @@ fn keeps_secrets(endpoint: &Endpoint) -> bool {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
+}
+
+/// Reads certificates. The TLS library takes a file without any for a list of none.
+fn authorities(path: &Path) -> Result<Certificate, Failure> {
+    let pem = read(path)?;
+    let first = CertificateDer::pem_slice_iter(&pem).next();
+    let of_file = || format!("{}: holds no certificate", path.display());
+    first.with_context(of_file)?.with_context(of_file)?;
+    Ok(Certificate::from_pem(pem))
 }
 
 /// Puts a bearer token on each call, or nothing.

@@ -211,3 +211,72 @@ impl Body for Timed {
         self.is_over || self.inner.is_end_stream()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::deadline;
+    use std::time::Duration;
+    use tonic_types::StatusExt;
+    use tower::ServiceExt;
+
+    /// An entrance to a handler that does what its path says.
+    fn entrance() -> impl Service<Request<tonic::body::Body>, Response = Response<tonic::body::Body>> + Clone
+    {
+        let seconds = Duration::from_secs(60);
+        let times = Times { query: seconds, ingest: seconds, idle: seconds };
+        let handler = tower::service_fn(|request: Request<tonic::body::Body>| async move {
+            assert_ne!(request.uri().path(), "/panic", "a handler panics");
+            Ok::<_, Infallible>(Response::new(tonic::body::Body::empty()))
+        });
+        let terms = EntranceTerms {
+            methods: Methods::of(&[], &times).unwrap(),
+            times,
+            room: Arc::new(Semaphore::new(1)),
+            rate: TenantRate::new(0),
+        };
+        Entrance::new(handler, terms)
+    }
+
+    fn request(path: &str) -> Request<tonic::body::Body> {
+        let request = Request::post(path).header("content-type", "application/grpc");
+        request.body(tonic::body::Body::empty()).unwrap()
+    }
+
+    async fn refusal(request: Request<tonic::body::Body>) -> Option<Status> {
+        let Ok(answer) = entrance().oneshot(request).await else { panic!("it always answers") };
+        Status::from_header_map(answer.headers())
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_an_internal_fault_in_constant_words() {
+        assert!(refusal(request("/good")).await.is_none());
+        let refusal = refusal(request("/panic")).await.unwrap();
+        assert_eq!(refusal.code(), tonic::Code::Internal);
+        assert_eq!(refusal.message(), "an internal fault; the log of the server holds the cause");
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, "INTERNAL");
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_so_many_calls_in_progress_and_the_next_is_refused() {
+        let peer = Peer::new(1);
+        let on = |peer: &Peer| {
+            let mut request = request("/good");
+            request.extensions_mut().insert(peer.clone());
+            request
+        };
+        let answers = [entrance().oneshot(on(&peer)).await, entrance().oneshot(on(&peer)).await];
+        let refused = refusal(on(&peer)).await.unwrap();
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "OVERLOADED");
+        drop(answers); // Read, as it were.
+        assert!(refusal(on(&peer)).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_comes_too_late_reaches_no_handler() {
+        let mut late = request("/panic");
+        late.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static("19m"));
+        assert!(deadline::asked(late.headers()).is_some_and(deadline::is_too_short));
+        assert_eq!(refusal(late).await.unwrap().code(), tonic::Code::DeadlineExceeded);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod catalogue;
+mod drain;
 mod durable;
 mod exfiltration_only;
 mod identity;
@@ -14,6 +15,7 @@ mod reflection;
 mod samples;
 mod settings;
 mod tenants;
+mod tls;
 mod timelines;
 mod wire;
 mod world;

@@ -60,14 +60,24 @@ impl Call<'_> {
         self.send_parts(vec![body.into()], true).await
     }
 
-    /// Sends parts of a body, and ends it or leaves the server waiting for more.
-    pub async fn send_parts(self, parts: Vec<Bytes>, ends: bool) -> Result<Answer, h2::Error> {
+    /// Sends a body and returns the answer's, of which nothing has been read.
+    pub async fn send_and_not_read(self, body: impl Into<Bytes>) -> h2::RecvStream {
+        let (answer, mut stream) = self.begin().await.unwrap();
+        stream.send_data(body.into(), true).unwrap();
+        answer.await.unwrap().into_body()
+    }
+
+    async fn begin(self) -> Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
         let uri = Uri::builder().scheme("http").authority(self.raw.address.to_string());
         let mut request = Request::new(());
         *request.uri_mut() = uri.path_and_query(self.path).build().unwrap();
         (*request.method_mut(), *request.headers_mut()) = (self.method, self.headers);
-        let mut requests = self.raw.requests.clone().ready().await?;
-        let (answer, mut body) = requests.send_request(request, false)?;
+        self.raw.requests.clone().ready().await?.send_request(request, false)
+    }
+
+    /// Sends parts of a body, and ends it or leaves the server waiting for more.
+    pub async fn send_parts(self, parts: Vec<Bytes>, ends: bool) -> Result<Answer, h2::Error> {
+        let (answer, mut body) = self.begin().await?;
         for part in parts {
             let _ = body.send_data(part, false); // A server may answer before it has read all.
         }

@@ -55,6 +55,11 @@ impl World {
         (self.running, self.channel) = (Some(running), channel);
     }
 
+    /// Stops the server.
+    pub async fn stop(&mut self) {
+        self.running.take().unwrap().stop().await;
+    }
+
     pub fn address(&self) -> std::net::SocketAddr {
         self.running.as_ref().unwrap().address()
     }
