@@ -1,7 +1,10 @@
 //! A peer that writes HTTP/2 frames by hand, and what it may want to know of its victim.
 
 use crate::child::Server;
+use prost::Message;
+use riskshare::clock::{Clock, SystemClock};
 use riskshare::pb;
+use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,12 +18,13 @@ pub const DATA: u8 = 0;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
+pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
+const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long the peer waits for bytes before it takes the server for silent.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,15 +63,34 @@ impl Victim {
         self.client.get_settings(question()).await.unwrap();
     }
 
-    /// Makes a tenant share.
-    pub async fn shares(&mut self, tenant: &str) {
+    /// Makes the tenant share, and tells it 2 MB of a user's activities.
+    pub async fn knows_much_of(&mut self, user: &str) {
+        let settings =
+            pb::Settings { data_sharing_enabled: true, user_analytics_enabled: true, ..Default::default() };
+        let mask = ["data_sharing_enabled", "user_analytics_enabled"].map(ToOwned::to_owned);
         let request = pb::UpdateSettingsRequest {
-            tenant_id: tenant.to_owned(),
-            settings: Some(pb::Settings { data_sharing_enabled: true, ..Default::default() }),
-            update_mask: Some(prost_types::FieldMask { paths: vec!["data_sharing_enabled".to_owned()] }),
+            tenant_id: TENANT.to_owned(),
+            settings: Some(settings),
+            update_mask: Some(prost_types::FieldMask { paths: mask.to_vec() }),
             etag: String::new(),
         };
         self.client.update_settings(request).await.unwrap();
+        let when = SystemClock.now() - chrono::TimeDelta::hours(1);
+        let activity = |n: usize| pb::ActivityRecord {
+            activity_id: format!("a-{n}"),
+            user: Some(pb::UserIdentity { upn: user.to_owned(), ..Default::default() }),
+            occurred_at: Some(prost_types::Timestamp { seconds: when.timestamp(), nanos: 0 }),
+            indicator: "CopyToUSB".to_owned(),
+            object_name: "x".repeat(4_000),
+            ..Default::default()
+        };
+        let activities = (0..500).map(activity).collect();
+        let batch =
+            pb::IngestActivitiesRequest { tenant_id: TENANT.to_owned(), activities, raw_records: vec![] };
+        let mut ingest = IngestServiceClient::new(self.server.connect().await);
+        let counts = ingest.ingest_activities(batch).await.unwrap().into_inner().counts.unwrap();
+        assert_eq!(counts.accepted, 500);
+        self.resting = self.memory();
     }
 
     /// Asks as a client that comes anew, from another address than the attacker's.
@@ -97,7 +120,20 @@ impl Victim {
 }
 
 fn question() -> pb::GetSettingsRequest {
-    pb::GetSettingsRequest { tenant_id: "3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned() }
+    pb::GetSettingsRequest { tenant_id: TENANT.to_owned() }
+}
+
+/// Returns a question about a user's activities, in its frame.
+pub fn timeline(user: &str) -> Vec<u8> {
+    let message = pb::ListUserActivitiesRequest {
+        tenant_id: TENANT.to_owned(),
+        user: Some(pb::UserIdentity { upn: user.to_owned(), ..Default::default() }),
+        page_size: 500,
+        ..Default::default()
+    }
+    .encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0], &length[..], &message].concat()
 }
 
 /// A connection of the attacker's.
@@ -173,26 +209,41 @@ impl Peer {
         sent
     }
 
+    /// Sends what waits, takes the server's settings, and waits for the window of the connection.
+    pub fn agree(&mut self) {
+        self.frame(SETTINGS, ACK, 0, &[]);
+        self.send();
+        while !kinds(&self.received).contains(&WINDOW_UPDATE) {
+            assert!(self.read_more() > 0, "the server hung up");
+        }
+    }
+
     /// Reads until the server hangs up, and returns the kinds of the frames that came.
     pub fn read_to_the_end(&mut self) -> Vec<u8> {
-        let mut buffer = [0; 65_536];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => self.received.extend(&buffer[..count]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    panic!("the server keeps the connection")
-                }
-                Err(_) => break, // Reset.
-            }
-        }
+        while self.read_more() > 0 {}
         kinds(&self.received)
     }
 
-    /// Reads so many bytes, or until the server hangs up.
-    pub fn read_some(&mut self, count: usize) -> usize {
-        let mut buffer = vec![0; count];
-        self.stream.read(&mut buffer).unwrap_or(0)
+    /// Reads until the heads or trailers of so many answers have come.
+    pub fn read_heads(&mut self, count: usize) {
+        while kinds(&self.received).iter().filter(|kind| **kind == HEADERS).count() < count {
+            assert!(self.read_more() > 0, "the server hung up");
+        }
+    }
+
+    /// Returns how many bytes came, 0 when the server has hung up.
+    fn read_more(&mut self) -> usize {
+        let mut buffer = [0; 65_536];
+        match self.stream.read(&mut buffer) {
+            Ok(count) => {
+                self.received.extend(&buffer[..count]);
+                count
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("the server keeps the connection")
+            }
+            Err(_) => 0, // Reset.
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Peers that take their time: silent ones, halves of messages, replies that nobody reads, and other languages.
 
 use crate::peer::*;
-use prost::Message;
-use riskshare::pb;
 
 const ENRICH: &str = "AlertEnrichmentService/EnrichAlert";
 
@@ -29,13 +27,14 @@ async fn silent_connections_have_so_many_places_and_lose_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn halves_of_messages_take_bounded_memory_and_end() {
-    let arguments = ["--query-seconds", "2", "--ingest-seconds", "2", "--max-buffered-bytes", "33554432"];
+    let arguments = ["--query-seconds", "2", "--ingest-seconds", "2", "--max-buffered-bytes", "16777216"];
     let mut victim = Victim::start(&arguments).await;
     let address = victim.address();
     let attack = tokio::task::spawn_blocking(move || {
-        let mut peers: Vec<_> = (0..20).map(|_| Peer::connect(address)).collect();
+        let mut peers: Vec<_> = (0..30).map(|_| Peer::connect(address)).collect();
         for peer in &mut peers {
-            for number in 0..60 {
+            peer.agree();
+            for number in 0..40 {
                 let stream = 2 * number + 1;
                 peer.call(stream, "IngestService/IngestActivities", 0);
                 let mut half = vec![0, 0, 0x80, 0, 0]; // The first of 8 MiB.
@@ -44,15 +43,8 @@ async fn halves_of_messages_take_bounded_memory_and_end() {
             }
             peer.send();
         }
-        // As much as flow control allows and more: whoever does not wait for it is cut off.
-        for peer in &mut peers {
-            for number in 0..60 {
-                (0..200).for_each(|_| peer.frame(DATA, 0, 2 * number + 1, &[0; 16_000]));
-                if !peer.send() {
-                    break;
-                }
-            }
-        }
+        // The last of the room is refused, the rest ends when its time is over.
+        peers.iter_mut().for_each(|peer| peer.read_heads(40));
     });
     let mut grown = 0;
     while !attack.is_finished() {
@@ -65,46 +57,23 @@ async fn halves_of_messages_take_bounded_memory_and_end() {
     assert!(grown <= 128, "{grown} MiB");
 }
 
-/// A page of alerts whose answer has about 1 MiB.
-fn large_question() -> Vec<u8> {
-    let user = |n: usize| pb::UserIdentity { upn: format!("u{n}-{}@contoso.com", "x".repeat(200)), ..Default::default() };
-    let alert = |n: usize| pb::DlpAlert {
-        alert_id: format!("alert-{n}"),
-        involved_users: (0..10).map(|user_of| user(10 * n + user_of)).collect(),
-        ..Default::default()
-    };
-    let page = pb::BatchEnrichAlertsRequest {
-        tenant_id: TENANT.to_owned(),
-        alerts: (0..400).map(alert).collect(),
-        view: pb::EnrichmentView::Summary.into(),
-        ..Default::default()
-    };
-    let message = page.encode_to_vec();
-    let mut framed = vec![0];
-    framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    framed.extend(message);
-    framed
-}
-
-const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_that_nobody_reads_take_bounded_memory_and_end_their_connections() {
     let mut victim = Victim::start(&["--max-buffered-bytes", "33554432", "--reply-seconds", "5"]).await;
-    victim.shares(TENANT).await;
+    victim.knows_much_of("john@contoso.com").await;
     let address = victim.address();
     let attack = tokio::task::spawn_blocking(move || {
-        let question = large_question();
+        let question = timeline("john@contoso.com"); // A few bytes, of which 2 MB come.
         let mut peers: Vec<_> = (0..20).map(|_| Peer::connect(address)).collect();
         for peer in &mut peers {
             peer.frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]); // No window for replies.
             peer.frame(WINDOW_UPDATE, 0, 0, &0x3fff_ffff_u32.to_be_bytes());
             peer.send();
-            for number in 0..10 {
-                peer.ask(2 * number + 1, "AlertEnrichmentService/BatchEnrichAlerts", &question);
+            for number in 0..50 {
+                peer.ask(2 * number + 1, "AlertEnrichmentService/ListUserActivities", &question);
             }
         }
-        peers.iter_mut().filter(|peer| peer.read_to_the_end().is_empty()).count()
+        peers.iter_mut().for_each(|peer| drop(peer.read_to_the_end()));
     });
     let mut grown = 0;
     while !attack.is_finished() {
@@ -138,7 +107,7 @@ async fn row_94_other_languages_are_hung_up_on() {
         let mut peer = Peer::connect(address);
         peer.call(1, ENRICH, END_STREAM);
         peer.send();
-        peer.read_some(64)
+        peer.read_heads(1); // HTTP/2 is what is spoken.
     });
-    assert!(attack.await.unwrap() > 0, "HTTP/2 is what is spoken");
+    attack.await.unwrap();
 }
