@@ -357,9 +357,7 @@ impl Config {
         self.tls.check()?;
         bound(
             "listen",
-            self.listen.ip().is_loopback()
-                || self.keeps_strangers_out()
-                || self.allow_unauthenticated_network,
+            !self.is_exposed(),
             "must be a loopback address such as 127.0.0.1:50051: callers are not authenticated, so whoever \
              reaches the port reads and changes everything; ask for client certificates with tls.certificate, \
              tls.private_key, tls.client_ca and tls.client_auth = \"required\", or where the network itself keeps \
@@ -367,9 +365,11 @@ impl Config {
         )
     }
 
-    /// Says whether nobody can call who has not proved who they are.
-    fn keeps_strangers_out(&self) -> bool {
-        self.tls.is_on() && self.tls.client_auth == ClientAuth::Required
+    /// Says whether other machines reach it although nobody has to prove who they are, and nobody has allowed that.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        let keeps_strangers_out = self.tls.is_on() && self.tls.client_auth == ClientAuth::Required;
+        !(self.listen.ip().is_loopback() || keeps_strangers_out || self.allow_unauthenticated_network)
     }
 
     /// Returns the TLS files, if it is to speak TLS.

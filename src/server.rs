@@ -52,6 +52,12 @@ const SETTINGS_CALLS_MAX: usize = 64;
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Other machines would reach it, and callers need not prove who they are.
+    #[error(
+        "{0} can be reached from other machines and callers are not authenticated: listen on a loopback address, ask \
+         for client certificates (tls.client_auth), or set allow_unauthenticated_network = true"
+    )]
+    Exposed(SocketAddr),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -98,6 +104,9 @@ pub struct Running {
 /// # Errors
 /// Why it cannot.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    if config.is_exposed() {
+        return Err(StartError::Exposed(config.listen));
+    }
     let identity = config.tls_files().map(Identity::load).transpose()?;
     let store = open(&config).await?;
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));

@@ -67,15 +67,17 @@ where
 fn admitted(response: Response<tonic::body::Body>, account: Account) -> Response<tonic::body::Body> {
     let (head, mut inner) = response.into_parts();
     // Nobody is woken: the transport asks again before it waits.
-    let first = match Pin::new(&mut inner).poll_frame(&mut Context::from_waker(Waker::noop())) {
+    let polled = Pin::new(&mut inner).poll_frame(&mut Context::from_waker(Waker::noop()));
+    let is_over = matches!(polled, Poll::Ready(None));
+    let first = match polled {
         Poll::Ready(Some(Ok(frame))) => match account.hold(frame) {
-            Ok(frame) => Some(Some(Ok(frame))),
+            Ok(frame) => Some(Ok(frame)),
             Err(refusal) => return refusal.into_http(),
         },
-        Poll::Ready(other) => Some(other),
+        Poll::Ready(other) => other,
         Poll::Pending => None,
     };
-    let body = RoomedBody { inner, first, account, is_over: false };
+    let body = RoomedBody { inner, first, account, is_over };
     Response::from_parts(head, tonic::body::Body::new(body))
 }
 
@@ -121,7 +123,7 @@ impl AsRef<[u8]> for Held {
 struct RoomedBody {
     inner: tonic::body::Body,
     /// What came when the body was first asked, until it is handed on.
-    first: Option<Option<Result<Frame<Bytes>, Status>>>,
+    first: Option<Result<Frame<Bytes>, Status>>,
     account: Account,
     is_over: bool,
 }
@@ -135,8 +137,7 @@ impl Body for RoomedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(first) = self.first.take() {
-            self.is_over = first.is_none();
-            return Poll::Ready(first);
+            return Poll::Ready(Some(first));
         }
         if self.is_over {
             return Poll::Ready(None);
@@ -152,10 +153,7 @@ impl Body for RoomedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.first {
-            Some(first) => first.is_none(),
-            None => self.is_over || self.inner.is_end_stream(),
-        }
+        self.first.is_none() && (self.is_over || self.inner.is_end_stream())
     }
 }
 

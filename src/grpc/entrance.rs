@@ -223,8 +223,8 @@ mod tests {
     /// An entrance to a handler that does what its path says.
     fn entrance() -> impl Service<Request<tonic::body::Body>, Response = Response<tonic::body::Body>> + Clone
     {
-        let seconds = Duration::from_secs(60);
-        let times = Times { query: seconds, ingest: seconds, idle: seconds };
+        let minute = Duration::from_mins(1);
+        let times = Times { query: minute, ingest: minute, idle: minute };
         let handler = tower::service_fn(|request: Request<tonic::body::Body>| async move {
             assert_ne!(request.uri().path(), "/panic", "a handler panics");
             Ok::<_, Infallible>(Response::new(tonic::body::Body::empty()))

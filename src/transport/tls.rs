@@ -130,7 +130,7 @@ impl Identity {
                     tracing::info!("took the changed certificates");
                 }
                 Err(cause) => {
-                    tracing::error!(%cause, "the changed certificates cannot be used; the last good ones stay")
+                    tracing::error!(%cause, "the changed certificates cannot be used; the last good ones stay");
                 }
             }
             seen = found;

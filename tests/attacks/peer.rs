@@ -27,7 +27,7 @@ pub const END_HEADERS: u8 = 4;
 const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long the peer waits for bytes before it takes the server for silent.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server to attack, and a client that was there before.
 pub struct Victim {
@@ -226,14 +226,14 @@ impl Peer {
 
     /// Reads until the heads or trailers of so many answers have come.
     pub fn read_heads(&mut self, count: usize) {
-        while kinds(&self.received).iter().filter(|kind| **kind == HEADERS).count() < count {
+        while count_of(HEADERS, &kinds(&self.received)) < count {
             assert!(self.read_more() > 0, "the server hung up");
         }
     }
 
     /// Returns how many bytes came, 0 when the server has hung up.
     fn read_more(&mut self) -> usize {
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 16_384];
         match self.stream.read(&mut buffer) {
             Ok(count) => {
                 self.received.extend(&buffer[..count]);
@@ -256,6 +256,11 @@ fn kinds(mut bytes: &[u8]) -> Vec<u8> {
         bytes = bytes.get(length..).unwrap_or_default();
     }
     kinds
+}
+
+/// Returns how many frames are of a kind.
+pub fn count_of(kind: u8, kinds: &[u8]) -> usize {
+    kinds.split(|other| *other == kind).count() - 1
 }
 
 /// Packs a header: 0 for one that is not to be remembered, 0x40 for one that is.

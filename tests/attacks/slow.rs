@@ -14,7 +14,9 @@ async fn silent_connections_have_so_many_places_and_lose_them() {
             peer.frame(SETTINGS, 0, 0, &[]); // A preface without an end.
             peer.send();
         }
-        silent.iter_mut().for_each(|peer| drop(peer.read_to_the_end()));
+        for mut peer in silent {
+            peer.read_to_the_end();
+        }
     });
     while !attack.is_finished() {
         victim.answers().await;
@@ -44,7 +46,9 @@ async fn halves_of_messages_take_bounded_memory_and_end() {
             peer.send();
         }
         // The last of the room is refused, the rest ends when its time is over.
-        peers.iter_mut().for_each(|peer| peer.read_heads(40));
+        for peer in &mut peers {
+            peer.read_heads(40);
+        }
     });
     let mut grown = 0;
     while !attack.is_finished() {
@@ -73,7 +77,9 @@ async fn replies_that_nobody_reads_take_bounded_memory_and_end_their_connections
                 peer.ask(2 * number + 1, "AlertEnrichmentService/ListUserActivities", &question);
             }
         }
-        peers.iter_mut().for_each(|peer| drop(peer.read_to_the_end()));
+        for mut peer in peers {
+            peer.read_to_the_end();
+        }
     });
     let mut grown = 0;
     while !attack.is_finished() {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod catalogue;
+mod connections;
 mod drain;
 mod durable;
 mod exfiltration_only;
