@@ -220,6 +220,21 @@ mod tests {
     use tonic_types::StatusExt;
     use tower::ServiceExt;
 
+    /// An answer of which nobody has read anything yet.
+    struct Unread;
+
+    impl Body for Unread {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Pending
+        }
+    }
+
     /// An entrance to a handler that does what its path says.
     fn entrance() -> impl Service<Request<tonic::body::Body>, Response = Response<tonic::body::Body>> + Clone
     {
@@ -227,7 +242,7 @@ mod tests {
         let times = Times { query: minute, ingest: minute, idle: minute };
         let handler = tower::service_fn(|request: Request<tonic::body::Body>| async move {
             assert_ne!(request.uri().path(), "/panic", "a handler panics");
-            Ok::<_, Infallible>(Response::new(tonic::body::Body::empty()))
+            Ok::<_, Infallible>(Response::new(tonic::body::Body::new(Unread)))
         });
         let terms = EntranceTerms {
             methods: Methods::of(&[], &times).unwrap(),
