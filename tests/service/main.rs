@@ -2,6 +2,9 @@
 
 mod answer_size;
 mod bad_input;
+mod catalogue;
+mod connections;
+mod drain;
 mod durable;
 mod erasure;
 mod exfiltration_only;
@@ -9,6 +12,7 @@ mod identity;
 mod ingest;
 mod off_is_off;
 mod off_while_reading;
+mod raw;
 mod readings;
 mod reasons;
 mod reflection;
@@ -16,6 +20,7 @@ mod samples;
 mod settings;
 mod tampered;
 mod tenants;
+mod tls;
 mod timelines;
 mod unavailable;
 mod wire;
