@@ -1,6 +1,7 @@
 //! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
 //! `docs/configuration.md` lists every key with its default and its reason.
 
+use crate::auth::settings::Auth;
 use ::config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -18,6 +19,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Allows an address of `listen` that other machines can reach, although callers are not authenticated.
     pub allow_unauthenticated_network: bool,
+    /// How callers are known.
+    pub auth: Auth,
     /// How it logs.
     pub log: Log,
     /// How much it takes on.
@@ -71,6 +74,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)),
             data_dir: PathBuf::from("riskshare-data"),
             allow_unauthenticated_network: false,
+            auth: Auth::default(),
             log: Log::default(),
             limits: Limits::default(),
             drain_seconds: 20,
@@ -250,6 +254,7 @@ impl Config {
             (1..=CONCURRENT_REQUESTS_MAX).contains(&limits.max_concurrent_requests),
             "must be 1 to 65536",
         )?;
+        self.auth.check().or_else(|(key, rule)| bound(key, false, rule))?;
         bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
         bound(
             "listen",
@@ -280,6 +285,7 @@ pub fn no_color() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::settings::{Mode, Oidc};
 
     fn env(variables: &[(&str, &str)]) -> HashMap<String, String> {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -329,6 +335,16 @@ mod tests {
             ("RISKSHARE_LISTEN", "0.0.0.0:7"),
             ("RISKSHARE_DATA_DIR", "42"),
             ("RISKSHARE_ALLOW_UNAUTHENTICATED_NETWORK", "true"),
+            ("RISKSHARE_AUTH__MODE", "mtls_or_oidc"),
+            ("RISKSHARE_AUTH__PRINCIPALS_FILE", "principals.toml"),
+            ("RISKSHARE_AUTH__OPEN_REFLECTION", "true"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example/{tenantid}"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "riskshare"),
+            ("RISKSHARE_AUTH__OIDC__JWKS_URI", "https://issuer.example/keys"),
+            ("RISKSHARE_AUTH__OIDC__TENANTS", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+            ("RISKSHARE_AUTH__OIDC__TENANT_CLAIM", "tenant"),
+            ("RISKSHARE_AUTH__OIDC__ROLES_CLAIM", "groups"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "ES256"),
             ("RISKSHARE_LOG__FORMAT", "json"),
             ("RISKSHARE_LOG__FILTER", "warn"),
             ("RISKSHARE_LIMITS__MAX_MESSAGE_BYTES", "65536"),
@@ -340,6 +356,20 @@ mod tests {
             listen: "0.0.0.0:7".parse().unwrap(),
             data_dir: "42".into(),
             allow_unauthenticated_network: true,
+            auth: Auth {
+                mode: Mode::MtlsOrOidc,
+                principals_file: "principals.toml".into(),
+                open_reflection: true,
+                oidc: Oidc {
+                    issuer: "https://issuer.example/{tenantid}".into(),
+                    audience: "riskshare".into(),
+                    jwks_uri: "https://issuer.example/keys".into(),
+                    tenants: "3f2504e0-4f89-41d3-9a0c-0305e82c3301".into(),
+                    tenant_claim: "tenant".into(),
+                    roles_claim: "groups".into(),
+                    algorithms: "ES256".into(),
+                },
+            },
             log: Log { format: LogFormat::Json, filter: "warn".into() },
             limits: Limits {
                 max_message_bytes: 65_536,
@@ -349,7 +379,7 @@ mod tests {
             drain_seconds: 0,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 9, "a new key is tried here as well");
+        assert_eq!(keys().len(), 19, "a new key is tried here as well");
     }
 
     #[test]
@@ -396,6 +426,37 @@ mod tests {
         check("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", &["1", "65536"], &["0", "65537"]);
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
+    }
+
+    #[test]
+    fn a_mode_demands_what_it_needs_and_keys_come_by_no_open_way() {
+        let refusal = |variables: &[(&str, &str)]| with_env(variables).unwrap_err().to_string();
+        let oidc = [
+            ("RISKSHARE_AUTH__MODE", "oidc"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "riskshare"),
+        ];
+        assert!(with_env(&oidc).is_ok());
+        let but = |name: &'static str, value: &'static str| {
+            refusal(&[&oidc[..], &[(name, value)]].concat())
+        };
+        for (name, value, key) in [
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "", "auth.oidc.issuer"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "http://issuer.example", "auth.oidc.issuer"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example/{tenantid}", "auth.oidc.jwks_uri"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "", "auth.oidc.audience"),
+            ("RISKSHARE_AUTH__OIDC__JWKS_URI", "http://10.0.0.1/keys", "auth.oidc.jwks_uri"),
+            ("RISKSHARE_AUTH__OIDC__TENANTS", "contoso", "auth.oidc.tenants"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "RS256,HS256", "auth.oidc.algorithms"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "none", "auth.oidc.algorithms"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "", "auth.oidc.algorithms"),
+            ("RISKSHARE_AUTH__MODE", "mtls_or_oidc", "auth.principals_file"),
+            ("RISKSHARE_AUTH__MODE", "basic", "auth.mode"),
+        ] {
+            let refusal = but(name, value);
+            assert!(refusal.contains(key), "{name}={value}: {refusal}");
+        }
+        assert!(with_env(&[&oidc[..], &[("RISKSHARE_AUTH__OIDC__ISSUER", "http://127.0.0.1:9")]].concat()).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::time::UtcDay;
+use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
 use crate::engine::decisions::Decisions;
 use crate::engine::reading::Engine;
@@ -52,6 +53,9 @@ pub enum StartError {
          set allow_unauthenticated_network = true"
     )]
     Exposed(SocketAddr),
+    /// Callers cannot be authenticated as the configuration says.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -101,7 +105,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     }
     let store = open(&config).await?;
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));
-    let services = Services::new(&config, Arc::clone(&store), Arc::clone(&clock), tokens);
+    let auth = AuthLayer::new(authenticator(&config.auth, &clock)?);
+    let services = Services::new(&config, Arc::clone(&store), Arc::clone(&clock), tokens, auth);
     let refused = |cause| StartError::Listen { address: config.listen, cause };
     let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
@@ -183,10 +188,17 @@ struct Services {
     settings: SettingsOf,
     calls: CallLimit,
     auth: AuthLayer,
+    reflection_auth: AuthLayer,
 }
 
 impl Services {
-    fn new(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>, tokens: Arc<PageTokens>) -> Self {
+    fn new(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tokens: Arc<PageTokens>,
+        auth: AuthLayer,
+    ) -> Self {
         let limits = &config.limits;
         let gate = Gate::new(Arc::clone(&store), clock);
         let engine = Arc::new(Engine::new(Arc::clone(&store)));
@@ -204,7 +216,8 @@ impl Services {
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
             calls: CallLimit::new(limits.max_concurrent_requests),
-            auth: AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>),
+            reflection_auth: if config.auth.open_reflection { let_anyone() } else { auth.clone() },
+            auth,
         }
     }
 
@@ -220,10 +233,14 @@ impl Services {
             .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
             .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
             .add_service(health)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(self.reflection_auth.named_layer(reflection().build_v1()?))
+            .add_service(self.reflection_auth.named_layer(reflection().build_v1alpha()?));
         Ok((reporter, router))
     }
+}
+
+fn let_anyone() -> AuthLayer {
+    AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>)
 }
 
 /// Describes all services, and the details of errors, which clients must be able to decode.
