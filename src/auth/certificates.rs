@@ -149,3 +149,216 @@ fn escaped(value: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::ids::TenantId;
+    use crate::gate::caller::Denied;
+    use crate::gate::rights::{Right, Role};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
+    use std::fs;
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    const FILE: &str = r#"
+        [[principal]]
+        name = "connector"
+        spiffe = ["spiffe://contoso.com/connector"]
+        dns = ["Connector.contoso.com"]
+        roles = ["ingestor"]
+        tenants = ["00000000-0000-0000-0000-000000000001"]
+
+        [[principal]]
+        name = "desk"
+        subject = ["CN=Desk\\, first floor,O=Contoso"]
+        roles = ["dlp-alert-reader", "security-reader"]
+        tenants = ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"]
+    "#;
+
+    struct Desk {
+        certificates: Certificates,
+        clock: ManualClock,
+        folder: TempDir,
+    }
+
+    impl Desk {
+        fn open() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("principals.toml"), FILE).unwrap();
+            let principals = Principals::open(&folder.path().join("principals.toml")).unwrap();
+            let clock = ManualClock::at("2026-11-24T12:00:00Z".parse().unwrap());
+            Self { certificates: Certificates::new(principals, Arc::new(clock.clone())), clock, folder }
+        }
+
+        fn rewrite(&self, text: &str) {
+            fs::write(self.folder.path().join("principals.toml"), text).unwrap();
+            self.certificates.principals.look_again();
+        }
+
+        fn caller(&self, certificate: &[u8]) -> Result<Caller, Unauthenticated> {
+            self.certificates.caller(&[certificate.to_vec()])
+        }
+
+        fn ask(&self, caller: &Caller, right: Right, tenant: u128) -> Result<(), Denied> {
+            let now = self.clock.now();
+            let entry = caller.entry(right, now)?;
+            entry.access(TenantId::new(Uuid::from_u128(tenant)), now).map(drop)
+        }
+    }
+
+    fn names(names: &[(DnType, &str)]) -> DistinguishedName {
+        let mut all = DistinguishedName::new();
+        for (kind, name) in names {
+            all.push(kind.clone(), *name);
+        }
+        all
+    }
+
+    fn certificate(subject: &[(DnType, &str)], alternative: &[SanType]) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = names(subject);
+        params.subject_alt_names = alternative.to_vec();
+        params.not_before = date_time_ymd(2026, 11, 1);
+        params.not_after = date_time_ymd(2026, 12, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    fn of_uri(uri: &str) -> SanType {
+        SanType::URI(uri.try_into().unwrap())
+    }
+
+    fn of_host(name: &str) -> SanType {
+        SanType::DnsName(name.try_into().unwrap())
+    }
+
+    fn connector() -> Vec<u8> {
+        certificate(&[(DnType::CommonName, "x")], &[of_uri("spiffe://contoso.com/connector")])
+    }
+
+    fn desk() -> Vec<u8> {
+        certificate(
+            &[(DnType::OrganizationName, "Contoso"), (DnType::CommonName, "Desk, first floor")],
+            &[],
+        )
+    }
+
+    #[tokio::test]
+    async fn a_spiffe_id_a_dns_name_or_a_subject_says_who_calls() {
+        let all = Desk::open();
+        for known in [connector(), certificate(&[], &[of_host("connector.CONTOSO.com")])] {
+            let caller = all.caller(&known).unwrap();
+            assert_eq!(caller.principal(), "mtls:connector");
+            assert!(all.ask(&caller, Right::IngestActivities, 1).is_ok());
+            assert_eq!(all.ask(&caller, Right::EnrichAlert, 1), Err(Denied::PermissionMissing));
+            assert_eq!(all.ask(&caller, Right::IngestActivities, 2), Err(Denied::TenantMismatch));
+        }
+        let caller = all.caller(&desk()).unwrap();
+        assert_eq!(caller.roles(), &BTreeSet::from([Role::DlpAlertReader, Role::SecurityReader]));
+        assert!(all.ask(&caller, Right::EnrichAlert, 2).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_certificate_whose_names_are_nobodys_or_more_than_ones_says_nothing() {
+        let all = Desk::open();
+        let id = || of_uri("spiffe://contoso.com/connector");
+        assert!(all.caller(&connector()).is_ok());
+        let others = [
+            certificate(&[(DnType::CommonName, "connector.contoso.com")], &[]),
+            certificate(&[], &[of_uri("spiffe://contoso.com/connector/")]),
+            certificate(&[], &[of_uri("SPIFFE://contoso.com/connector")]),
+            certificate(&[], &[of_host("*.contoso.com")]),
+            certificate(&[], &[id(), of_uri("https://contoso.com")]),
+            certificate(&[(DnType::CommonName, "Desk"), (DnType::OrganizationName, "Contoso")], &[]),
+            // The comma is of the name here, and between names there.
+            certificate(&[(DnType::CommonName, "Desk, first floor,O=Contoso")], &[]),
+            certificate(
+                &[(DnType::OrganizationName, "Contoso"), (DnType::CommonName, "Desk, first floor")],
+                &[id()],
+            ),
+            b"no certificate".to_vec(),
+        ];
+        for other in others {
+            assert!(matches!(all.caller(&other), Err(Unauthenticated::Unproven(_))));
+        }
+        assert!(all.certificates.caller(&[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_certificate_ends_with_its_time_and_with_it_whatever_it_opened() {
+        let all = Desk::open();
+        let caller = all.caller(&connector()).unwrap();
+        assert!(all.ask(&caller, Right::IngestActivities, 1).is_ok());
+        all.clock.set("2026-12-01T00:00:00Z".parse().unwrap());
+        assert_eq!(all.ask(&caller, Right::IngestActivities, 1), Err(Denied::Lapsed));
+        assert!(all.caller(&connector()).is_err());
+        all.clock.set("2026-10-31T00:00:00Z".parse().unwrap());
+        assert!(all.caller(&connector()).is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_the_file_says_something_else_about_is_cut_off_and_the_others_stay() {
+        let all = Desk::open();
+        let (changed, kept) = (all.caller(&connector()).unwrap(), all.caller(&desk()).unwrap());
+        all.rewrite(&FILE.replace("[\"ingestor\"]", "[\"ingestor\", \"auditor\"]"));
+        assert_eq!(all.ask(&changed, Right::IngestActivities, 1), Err(Denied::Lapsed));
+        assert!(all.ask(&kept, Right::EnrichAlert, 1).is_ok());
+        let anew = all.caller(&connector()).unwrap();
+        assert!(anew.roles().contains(&Role::Auditor));
+        all.rewrite("");
+        assert_eq!(all.ask(&anew, Right::IngestActivities, 1), Err(Denied::Lapsed));
+        assert_eq!(all.ask(&kept, Right::EnrichAlert, 1), Err(Denied::Lapsed));
+        assert!(all.caller(&connector()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_does_not_hold_changes_nothing() {
+        let all = Desk::open();
+        let caller = all.caller(&connector()).unwrap();
+        let path = all.folder.path().join("principals.toml");
+        let bad = [
+            "[[principal]",
+            "[[principal]]\nname = 'x'\n",
+            &FILE.replace("ingestor", "root"),
+            &FILE.replace("name = \"desk\"", "name = \"connector\""),
+            &FILE.replace("subject = [\"CN=Desk\\\\, first floor,O=Contoso\"]", "dns = ['connector.contoso.com']"),
+            &FILE.replace("spiffe://", "https://"),
+            &FILE.replace("roles", "role"),
+            &FILE.replace("[\"00000000-0000-0000-0000-000000000001\"]", "[]"),
+        ];
+        for text in bad {
+            fs::write(&path, text).unwrap();
+            assert!(Principals::open(&path).is_err(), "{text}");
+            all.certificates.principals.look_again();
+            assert!(all.ask(&caller, Right::IngestActivities, 1).is_ok(), "{text}");
+        }
+        fs::remove_file(&path).unwrap();
+        all.certificates.principals.look_again();
+        assert!(all.ask(&caller, Right::IngestActivities, 1).is_ok());
+        all.rewrite(FILE);
+        assert!(all.ask(&caller, Right::IngestActivities, 1).is_ok(), "it says the same as before");
+    }
+
+    #[test]
+    fn a_subject_is_written_in_one_way() {
+        let written = |names: &[(DnType, &str)]| {
+            let der = certificate(names, &[]);
+            subject(X509Certificate::from_der(&der).unwrap().1.subject())
+        };
+        let common = |name| [(DnType::CommonName, name)];
+        let full = [
+            (DnType::CountryName, "DE"),
+            (DnType::OrganizationName, "Contoso"),
+            (DnType::OrganizationalUnitName, "DLP"),
+            (DnType::CommonName, "desk"),
+        ];
+        assert_eq!(written(&full).unwrap(), "CN=desk,OU=DLP,O=Contoso,C=DE");
+        assert_eq!(written(&common(" #a+b=\"c\" ")).unwrap(), "CN=\\ #a\\+b=\\\"c\\\"\\ ");
+        assert_eq!(written(&common("#1")).unwrap(), "CN=\\#1");
+        assert_eq!(written(&common("caf\u{e9}")), None);
+        assert_eq!(written(&common("a\u{0}b")), None);
+        assert_eq!(written(&[]), None);
+        assert_eq!(written(&[(DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]), "a@b")]), None);
+    }
+}

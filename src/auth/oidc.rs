@@ -188,3 +188,19 @@ fn principal(claims: &Claims) -> Checked<String> {
     let name = named.find(|name| check_text(name, PRINCIPAL_BYTES_MAX).is_ok());
     name.map(|name| format!("oidc:{name}")).ok_or(unproven("a token that names nobody"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_stands_behind_the_scheme_and_has_at_most_16_kib() {
+        assert_eq!(bearer("Bearer a.b.c"), Ok("a.b.c"));
+        assert_eq!(bearer("bEARER   a.b.c"), Ok("a.b.c"));
+        let longest = "x".repeat(16 * 1024);
+        assert_eq!(bearer(&format!("Bearer {longest}")), Ok(longest.as_str()));
+        for refused in ["", "Bearer", "Bearer ", "a.b.c", "Basic a.b.c", &format!("Bearer x{longest}")] {
+            assert!(bearer(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -46,10 +46,29 @@ impl Decoder for Verbatim {
 
 /// Sends bytes to a method, such as `AlertEnrichmentService/EnrichAlert`.
 pub async fn send(world: &World, method: &str, bytes: Vec<u8>) -> Result<Response<Bytes>, Status> {
+    send_as(world, &[], method, bytes).await
+}
+
+/// Sends bytes with `authorization` headers, as a stream of one message: a unary call looks the same.
+pub async fn send_as(
+    world: &World,
+    authorization: &[&str],
+    method: &str,
+    bytes: Vec<u8>,
+) -> Result<Response<Bytes>, Status> {
     let mut client = tonic::client::Grpc::new(world.channel.clone()).max_decoding_message_size(usize::MAX);
     client.ready().await.unwrap();
     let path = format!("/riskshare.v1.{method}").parse().unwrap();
-    client.unary(Request::new(Bytes::from(bytes)), path, Verbatim).await
+    let mut request = Request::new(tokio_stream::once(Bytes::from(bytes)));
+    for value in authorization {
+        request.metadata_mut().append("authorization", value.parse().unwrap());
+    }
+    let (metadata, mut answers, extensions) = client.streaming(request, path, Verbatim).await?.into_parts();
+    let first = answers.message().await?.expect("an answer or a refusal");
+    let trailers = answers.trailers().await?.unwrap_or_default().into_headers();
+    let mut all = metadata.into_headers();
+    all.extend(trailers);
+    Ok(Response::from_parts(MetadataMap::from_headers(all), first, extensions))
 }
 
 /// Everything that a caller can see of an answer but when it came.
@@ -67,6 +86,10 @@ pub async fn seen(world: &World, method: &str, request: &impl Message) -> Seen {
 }
 
 pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
+    seen_as(world, &[], method, request).await
+}
+
+pub async fn seen_as(world: &World, authorization: &[&str], method: &str, request: Vec<u8>) -> Seen {
     let plain = |metadata: &MetadataMap| {
         let headers = metadata.clone().into_headers();
         let mut all: Vec<_> = headers
@@ -77,7 +100,7 @@ pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
         all.sort();
         all
     };
-    match send(world, method, request).await {
+    match send_as(world, authorization, method, request).await {
         Ok(answer) => Seen {
             code: tonic::Code::Ok,
             message: String::new(),
@@ -98,6 +121,10 @@ pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
 impl Seen {
     pub fn is_ok(&self) -> bool {
         self.code == tonic::Code::Ok
+    }
+
+    pub fn code(&self) -> tonic::Code {
+        self.code
     }
 
     /// Says whether the text stands anywhere in it.
