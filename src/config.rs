@@ -437,9 +437,7 @@ mod tests {
             ("RISKSHARE_AUTH__OIDC__AUDIENCE", "riskshare"),
         ];
         assert!(with_env(&oidc).is_ok());
-        let but = |name: &'static str, value: &'static str| {
-            refusal(&[&oidc[..], &[(name, value)]].concat())
-        };
+        let but = |name: &'static str, value: &'static str| refusal(&[&oidc[..], &[(name, value)]].concat());
         for (name, value, key) in [
             ("RISKSHARE_AUTH__OIDC__ISSUER", "", "auth.oidc.issuer"),
             ("RISKSHARE_AUTH__OIDC__ISSUER", "http://issuer.example", "auth.oidc.issuer"),
@@ -456,7 +454,10 @@ mod tests {
             let refusal = but(name, value);
             assert!(refusal.contains(key), "{name}={value}: {refusal}");
         }
-        assert!(with_env(&[&oidc[..], &[("RISKSHARE_AUTH__OIDC__ISSUER", "http://127.0.0.1:9")]].concat()).is_ok());
+        assert!(
+            with_env(&[&oidc[..], &[("RISKSHARE_AUTH__OIDC__ISSUER", "http://127.0.0.1:9")]].concat())
+                .is_ok()
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+use crate::auth::mode::{AuthError, authenticator};
+use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::time::UtcDay;
-use crate::auth::mode::{AuthError, authenticator};
-use crate::auth::{Anyone, Authenticator};
 use crate::engine::decisions::Decisions;
 use crate::engine::reading::Engine;
 use crate::engine::recorder::Recorder;
@@ -228,8 +228,12 @@ impl Services {
         }
         let router = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))))
-            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))))
+            .add_service(
+                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))),
+            )
+            .add_service(
+                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))),
+            )
             .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
             .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
             .add_service(health)

@@ -238,10 +238,7 @@ mod tests {
     }
 
     fn desk() -> Vec<u8> {
-        certificate(
-            &[(DnType::OrganizationName, "Contoso"), (DnType::CommonName, "Desk, first floor")],
-            &[],
-        )
+        certificate(&[(DnType::OrganizationName, "Contoso"), (DnType::CommonName, "Desk, first floor")], &[])
     }
 
     #[tokio::test]
@@ -322,7 +319,10 @@ mod tests {
             "[[principal]]\nname = 'x'\n",
             &FILE.replace("ingestor", "root"),
             &FILE.replace("name = \"desk\"", "name = \"connector\""),
-            &FILE.replace("subject = [\"CN=Desk\\\\, first floor,O=Contoso\"]", "dns = ['connector.contoso.com']"),
+            &FILE.replace(
+                "subject = [\"CN=Desk\\\\, first floor,O=Contoso\"]",
+                "dns = ['connector.contoso.com']",
+            ),
             &FILE.replace("spiffe://", "https://"),
             &FILE.replace("roles", "role"),
             &FILE.replace("[\"00000000-0000-0000-0000-000000000001\"]", "[]"),

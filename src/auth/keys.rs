@@ -276,7 +276,8 @@ impl Key {
             Some(name) => Some(Algorithm::from_str(name.as_str()?).ok()?),
         };
         let jwk: Jwk = serde_json::from_value(value).ok()?;
-        let is_to_sign = jwk.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
+        let is_to_sign =
+            jwk.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
         let kind = kind_of(&jwk.algorithm).filter(|_| is_to_sign)?;
         let decoding = DecodingKey::from_jwk(&jwk).ok()?;
         let id = jwk.common.key_id.filter(|id| id.len() <= KEY_ID_BYTES_MAX);
@@ -312,8 +313,12 @@ fn kind_of(parameters: &AlgorithmParameters) -> Option<Kind> {
 
 fn kind_for(algorithm: Algorithm) -> Option<Kind> {
     match algorithm {
-        Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => Some(Kind::Rsa),
-        Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => Some(Kind::Rsa),
+        Algorithm::RS256
+        | Algorithm::RS384
+        | Algorithm::RS512
+        | Algorithm::PS256
+        | Algorithm::PS384
+        | Algorithm::PS512 => Some(Kind::Rsa),
         Algorithm::ES256 => Some(Kind::P256),
         Algorithm::ES384 => Some(Kind::P384),
         Algorithm::EdDSA => Some(Kind::Ed25519),

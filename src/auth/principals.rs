@@ -200,7 +200,9 @@ impl Known {
             for name in entered.names() {
                 match known.by_name.entry(name) {
                     Entry::Vacant(free) => drop(free.insert(Arc::clone(&principal))),
-                    Entry::Occupied(_) => return Err(refused("has a certificate that another has".to_owned())),
+                    Entry::Occupied(_) => {
+                        return Err(refused("has a certificate that another has".to_owned()));
+                    }
                 }
             }
             known.principals.push(principal);

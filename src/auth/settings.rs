@@ -160,12 +160,10 @@ impl Oidc {
     /// would have to share sign nothing here, and no signature is none.
     #[must_use]
     pub fn believed_algorithms(&self) -> Option<Vec<Algorithm>> {
-        list(&self.algorithms).map(|name| Algorithm::from_str(name).ok().filter(is_by_key_pair)).collect()
+        let by_key_pair =
+            |name| Algorithm::from_str(name).ok().filter(|one| one.family() != AlgorithmFamily::Hmac);
+        list(&self.algorithms).map(by_key_pair).collect()
     }
-}
-
-fn is_by_key_pair(algorithm: &Algorithm) -> bool {
-    algorithm.family() != AlgorithmFamily::Hmac
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {

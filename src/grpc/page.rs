@@ -114,11 +114,11 @@ pub fn refusal() -> Invalid {
 #[expect(clippy::disallowed_methods, reason = "the test is the authentication")]
 mod tests {
     use super::*;
+    use crate::domain::indicator::Indicator;
+    use crate::domain::time::UtcDay;
     use crate::gate::caller::Tenants;
     use crate::gate::rights::Role;
     use std::collections::BTreeSet;
-    use crate::domain::indicator::Indicator;
-    use crate::domain::time::UtcDay;
     use uuid::Uuid;
 
     fn caller(principal: &str, roles: &[Role]) -> Caller {

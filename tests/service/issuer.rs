@@ -156,7 +156,7 @@ impl Issuer {
     pub fn configure(&self, config: &mut Config) {
         config.auth.mode = Mode::Oidc;
         config.auth.oidc.issuer = self.url();
-        config.auth.oidc.audience = AUDIENCE.to_owned();
+        AUDIENCE.clone_into(&mut config.auth.oidc.audience);
     }
 
     /// Returns the claims of a good token, valid from an hour before to an hour after noon.

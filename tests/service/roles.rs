@@ -86,10 +86,8 @@ async fn every_role_may_do_what_the_table_says_in_its_own_tenant_and_nothing_els
 
 /// Makes a tenant that shares.
 async fn share(world: &World, issuer: &Issuer, tenant: &str) {
-    let request = Tenant { world, id: tenant.to_owned() }.change(
-        "data_sharing_enabled",
-        pb::Settings { data_sharing_enabled: true, ..Default::default() },
-    );
+    let request = Tenant { world, id: tenant.to_owned() }
+        .change("data_sharing_enabled", pb::Settings { data_sharing_enabled: true, ..Default::default() });
     let admin = issuer.bearer(tenant, &["insider-risk-admin"]);
     send_as(world, &[&admin], "SettingsService/UpdateSettings", request.encode_to_vec()).await.unwrap();
 }
