@@ -20,9 +20,15 @@ impl Server {
 
     /// Starts it at a given address.
     pub fn start_at(data: &Path, listen: &str) -> Self {
+        Self::start_with(data, listen, &[])
+    }
+
+    /// Starts it at a given address with further arguments.
+    pub fn start_with(data: &Path, listen: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_riskshare"))
             .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -31,6 +37,11 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().last().expect("the server says where it listens").to_owned();
         Self { child, address }
+    }
+
+    /// Returns its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns where it serves, as a URL.
