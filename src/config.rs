@@ -1,6 +1,7 @@
 //! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
 //! `docs/configuration.md` lists every key with its default and its reason.
 
+use crate::auth::settings::Auth;
 use crate::transport;
 use crate::transport::tls;
 use ::config::{Environment, File, FileFormat};
@@ -20,6 +21,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Allows an address of `listen` that other machines can reach, although callers are not authenticated.
     pub allow_unauthenticated_network: bool,
+    /// How callers are known.
+    pub auth: Auth,
     /// How it logs.
     pub log: Log,
     /// How it speaks TLS.
@@ -140,6 +143,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)),
             data_dir: PathBuf::from("riskshare-data"),
             allow_unauthenticated_network: false,
+            auth: Auth::default(),
             log: Log::default(),
             tls: Tls::default(),
             limits: Limits::default(),
@@ -352,24 +356,30 @@ impl Config {
             (1..=CONCURRENT_REQUESTS_MAX).contains(&limits.max_concurrent_requests),
             "must be 1 to 65536",
         )?;
+        self.auth.check().or_else(|(key, rule)| bound(key, false, rule))?;
         bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
         bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
         limits.check()?;
         self.tls.check()?;
         bound(
+            "tls.client_auth",
+            !self.auth.mode.takes_certificates() || self.tls.client_auth != ClientAuth::None,
+            "must be optional or required for auth.mode = mtls and mtls_or_oidc",
+        )?;
+        bound(
             "listen",
             !self.is_exposed(),
             "must be a loopback address such as 127.0.0.1:50051: callers are not authenticated, so whoever \
-             reaches the port reads and changes everything; ask for client certificates with tls.certificate, \
-             tls.private_key, tls.client_ca and tls.client_auth = \"required\", or where the network itself keeps \
-             strangers away, set allow_unauthenticated_network to true",
+             reaches the port reads and changes everything; speak TLS with tls.certificate and tls.private_key and ask \
+             callers who they are with auth.mode, or where the network itself keeps strangers away, set \
+             allow_unauthenticated_network to true",
         )
     }
 
     /// Says whether other machines reach it although nobody has to prove who they are, and nobody has allowed that.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
-        let keeps_strangers_out = self.tls.is_on() && self.tls.client_auth == ClientAuth::Required;
+        let keeps_strangers_out = self.tls.is_on() && self.auth.mode.authenticates();
         !(self.listen.ip().is_loopback() || keeps_strangers_out || self.allow_unauthenticated_network)
     }
 
@@ -490,6 +500,7 @@ pub fn no_color() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::settings::{Mode, Oidc};
 
     fn env(variables: &[(&str, &str)]) -> HashMap<String, String> {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -539,6 +550,16 @@ mod tests {
             ("RISKSHARE_LISTEN", "0.0.0.0:7"),
             ("RISKSHARE_DATA_DIR", "42"),
             ("RISKSHARE_ALLOW_UNAUTHENTICATED_NETWORK", "true"),
+            ("RISKSHARE_AUTH__MODE", "mtls_or_oidc"),
+            ("RISKSHARE_AUTH__PRINCIPALS_FILE", "principals.toml"),
+            ("RISKSHARE_AUTH__OPEN_REFLECTION", "true"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example/{tenantid}"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "riskshare"),
+            ("RISKSHARE_AUTH__OIDC__JWKS_URI", "https://issuer.example/keys"),
+            ("RISKSHARE_AUTH__OIDC__TENANTS", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+            ("RISKSHARE_AUTH__OIDC__TENANT_CLAIM", "tenant"),
+            ("RISKSHARE_AUTH__OIDC__ROLES_CLAIM", "groups"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "ES256"),
             ("RISKSHARE_LOG__FORMAT", "json"),
             ("RISKSHARE_LOG__FILTER", "warn"),
             ("RISKSHARE_LIMITS__MAX_MESSAGE_BYTES", "65536"),
@@ -566,6 +587,20 @@ mod tests {
             listen: "0.0.0.0:7".parse().unwrap(),
             data_dir: "42".into(),
             allow_unauthenticated_network: true,
+            auth: Auth {
+                mode: Mode::MtlsOrOidc,
+                principals_file: "principals.toml".into(),
+                open_reflection: true,
+                oidc: Oidc {
+                    issuer: "https://issuer.example/{tenantid}".into(),
+                    audience: "riskshare".into(),
+                    jwks_uri: "https://issuer.example/keys".into(),
+                    tenants: "3f2504e0-4f89-41d3-9a0c-0305e82c3301".into(),
+                    tenant_claim: "tenant".into(),
+                    roles_claim: "groups".into(),
+                    algorithms: "ES256".into(),
+                },
+            },
             log: Log { format: LogFormat::Json, filter: "warn".into() },
             limits: Limits {
                 max_message_bytes: 65_536,
@@ -593,7 +628,7 @@ mod tests {
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 25, "a new key is tried here as well");
+        assert_eq!(keys().len(), 35, "a new key is tried here as well");
     }
 
     #[test]
@@ -659,16 +694,57 @@ mod tests {
     }
 
     #[test]
-    fn other_machines_reach_it_only_over_tls_with_client_certificates_or_when_told_so() {
+    fn a_mode_demands_what_it_needs_and_keys_come_by_no_open_way() {
+        let refusal = |variables: &[(&str, &str)]| with_env(variables).unwrap_err().to_string();
+        let oidc = [
+            ("RISKSHARE_AUTH__MODE", "oidc"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "riskshare"),
+        ];
+        assert!(with_env(&oidc).is_ok());
+        let but = |name: &'static str, value: &'static str| refusal(&[&oidc[..], &[(name, value)]].concat());
+        for (name, value, key) in [
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "", "auth.oidc.issuer"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "http://issuer.example", "auth.oidc.issuer"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example/{tenantid}", "auth.oidc.jwks_uri"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "", "auth.oidc.audience"),
+            ("RISKSHARE_AUTH__OIDC__JWKS_URI", "http://10.0.0.1/keys", "auth.oidc.jwks_uri"),
+            ("RISKSHARE_AUTH__OIDC__TENANTS", "contoso", "auth.oidc.tenants"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "RS256,HS256", "auth.oidc.algorithms"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "none", "auth.oidc.algorithms"),
+            ("RISKSHARE_AUTH__OIDC__ALGORITHMS", "", "auth.oidc.algorithms"),
+            ("RISKSHARE_AUTH__MODE", "mtls_or_oidc", "auth.principals_file"),
+            ("RISKSHARE_AUTH__MODE", "basic", "auth.mode"),
+        ] {
+            let refusal = but(name, value);
+            assert!(refusal.contains(key), "{name}={value}: {refusal}");
+        }
+        assert!(
+            with_env(&[&oidc[..], &[("RISKSHARE_AUTH__OIDC__ISSUER", "http://127.0.0.1:9")]].concat())
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn other_machines_reach_it_only_over_tls_and_with_credentials_or_when_told_so() {
         let listen = ("RISKSHARE_LISTEN", "0.0.0.0:1");
         let tls = [("RISKSHARE_TLS__CERTIFICATE", "c"), ("RISKSHARE_TLS__PRIVATE_KEY", "k")];
-        let clients = |auth| [("RISKSHARE_TLS__CLIENT_CA", "a"), ("RISKSHARE_TLS__CLIENT_AUTH", auth)];
-        let with = |rest: &[(&str, &str)]| with_env(&[&[listen, tls[0], tls[1]], rest].concat());
-        assert!(with(&clients("required")).is_ok());
-        for rest in [&clients("optional")[..], &[]] {
-            let error = with(rest).unwrap_err().to_string();
+        let clients = [("RISKSHARE_TLS__CLIENT_CA", "a"), ("RISKSHARE_TLS__CLIENT_AUTH", "required")];
+        let mode = [("RISKSHARE_AUTH__MODE", "mtls"), ("RISKSHARE_AUTH__PRINCIPALS_FILE", "p")];
+        let tokens = [
+            ("RISKSHARE_AUTH__MODE", "oidc"),
+            ("RISKSHARE_AUTH__OIDC__ISSUER", "https://issuer.example"),
+            ("RISKSHARE_AUTH__OIDC__AUDIENCE", "riskshare"),
+        ];
+        let with = |parts: &[&[(&str, &str)]]| with_env(&[&[listen], parts.concat().as_slice()].concat());
+        assert!(with(&[&tls, &clients, &mode]).is_ok());
+        assert!(with(&[&tls, &tokens]).is_ok());
+        for exposed in [&[&tls[..], &clients][..], &[&tls], &[&tokens], &[]] {
+            let error = with(exposed).unwrap_err().to_string();
             assert!(error.contains("allow_unauthenticated_network"), "{error}");
         }
+        let error = with(&[&tls, &mode]).unwrap_err().to_string();
+        assert!(error.starts_with("tls.client_auth must"), "{error}");
         assert!(with_env(&[listen, ("RISKSHARE_ALLOW_UNAUTHENTICATED_NETWORK", "true")]).is_ok());
     }
 

@@ -1,5 +1,6 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
@@ -52,10 +53,13 @@ const EXPIRY_PERIOD: Duration = Duration::from_mins(10);
 pub enum StartError {
     /// Other machines would reach it, and callers need not prove who they are.
     #[error(
-        "{0} can be reached from other machines and callers are not authenticated: listen on a loopback address, ask \
-         for client certificates (tls.client_auth), or set allow_unauthenticated_network = true"
+        "{0} can be reached from other machines and callers are not authenticated: listen on a loopback address, speak \
+         TLS and ask callers who they are (auth.mode), or set allow_unauthenticated_network = true"
     )]
     Exposed(SocketAddr),
+    /// Callers cannot be authenticated as the configuration says.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -108,7 +112,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let identity = config.tls_files().map(Identity::load).transpose()?;
     let store = open(&config).await?;
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));
-    let services = Services::new(&config, Arc::clone(&store), Arc::clone(&clock), tokens);
+    let auth = AuthLayer::new(authenticator(&config.auth, &clock)?);
+    let services = Services::new(&config, Arc::clone(&store), Arc::clone(&clock), tokens, auth);
     let refused = |cause| StartError::Listen { address: config.listen, cause };
     let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
@@ -182,10 +187,17 @@ struct Services {
     settings: SettingsOf,
     calls: CallLimit,
     auth: AuthLayer,
+    reflection_auth: AuthLayer,
 }
 
 impl Services {
-    fn new(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>, tokens: Arc<PageTokens>) -> Self {
+    fn new(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tokens: Arc<PageTokens>,
+        auth: AuthLayer,
+    ) -> Self {
         let limits = &config.limits;
         let gate = Gate::new(Arc::clone(&store), clock);
         let engine = Arc::new(Engine::new(Arc::clone(&store)));
@@ -207,7 +219,8 @@ impl Services {
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
             calls: CallLimit::new(limits.max_concurrent_requests),
-            auth: AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>),
+            reflection_auth: if config.auth.open_reflection { let_anyone() } else { auth.clone() },
+            auth,
         }
     }
 
@@ -230,8 +243,8 @@ impl Services {
             .add_service(plain.named_layer(self.ingest))
             .add_service(settings.named_layer(self.settings))
             .add_service(health)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(self.reflection_auth.named_layer(reflection().build_v1()?))
+            .add_service(self.reflection_auth.named_layer(reflection().build_v1alpha()?));
         Ok((reporter, Entrance::new(routes.prepare(), terms(limits)?)))
     }
 }
@@ -251,6 +264,10 @@ fn terms(limits: &Limits) -> Result<EntranceTerms, StartError> {
         room: Arc::new(Semaphore::new(limits.max_buffered_bytes)),
         rate: TenantRate::new(limits.tenant_requests_per_second),
     })
+}
+
+fn let_anyone() -> AuthLayer {
+    AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>)
 }
 
 /// Describes all services, and the details of errors, which clients must be able to decode.

@@ -1,6 +1,13 @@
 //! Finds out who calls. What was presented is checked here and nowhere else; what comes out is a
 //! [`Caller`].
 
+pub mod certificates;
+pub mod keys;
+pub mod mode;
+pub mod oidc;
+pub mod principals;
+pub mod settings;
+
 use crate::gate::caller::{Caller, Tenants};
 use crate::gate::rights::Role;
 use async_trait::async_trait;

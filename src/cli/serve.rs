@@ -36,6 +36,36 @@ pub struct Serve {
     /// Keep the data here; made when absent [default: riskshare-data].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<String>,
+    /// Know callers by nothing (none, loopback only), mtls, oidc or mtls_or_oidc [default: none].
+    #[arg(long, value_name = "MODE")]
+    auth_mode: Option<String>,
+    /// Read from this file which client certificate is which principal.
+    #[arg(long, value_name = "FILE")]
+    auth_principals_file: Option<String>,
+    /// Let callers whom nobody knows read the contract by reflection.
+    #[arg(long)]
+    auth_open_reflection: bool,
+    /// Believe tokens of this issuer.
+    #[arg(long, value_name = "URL")]
+    oidc_issuer: Option<String>,
+    /// Take tokens for this audience only.
+    #[arg(long, value_name = "AUDIENCE")]
+    oidc_audience: Option<String>,
+    /// Fetch the issuer's keys here, rather than where it says.
+    #[arg(long, value_name = "URL")]
+    oidc_jwks_uri: Option<String>,
+    /// Believe the issuer for these tenants only.
+    #[arg(long, value_name = "UUID,...")]
+    oidc_tenants: Option<String>,
+    /// Find a token's tenant in this claim [default: tid].
+    #[arg(long, value_name = "CLAIM")]
+    oidc_tenant_claim: Option<String>,
+    /// Find a token's roles in this claim [default: roles].
+    #[arg(long, value_name = "CLAIM")]
+    oidc_roles_claim: Option<String>,
+    /// Believe signatures of these algorithms [default: RS256,PS256,ES256,EdDSA].
+    #[arg(long, value_name = "NAME,...")]
+    oidc_algorithms: Option<String>,
     /// Log as text or as json; auto is text on a terminal, else json [default: auto].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -117,7 +147,18 @@ impl Serve {
     /// Returns the flags that were given, by their keys. Their values are judged with those of all other sources.
     fn flags(self) -> Vec<(&'static str, String)> {
         let allow = self.allow_unauthenticated_network.then(|| "true".to_owned());
+        let open_reflection = self.auth_open_reflection.then(|| "true".to_owned());
         let all = [
+            ("auth.mode", self.auth_mode),
+            ("auth.principals_file", self.auth_principals_file),
+            ("auth.open_reflection", open_reflection),
+            ("auth.oidc.issuer", self.oidc_issuer),
+            ("auth.oidc.audience", self.oidc_audience),
+            ("auth.oidc.jwks_uri", self.oidc_jwks_uri),
+            ("auth.oidc.tenants", self.oidc_tenants),
+            ("auth.oidc.tenant_claim", self.oidc_tenant_claim),
+            ("auth.oidc.roles_claim", self.oidc_roles_claim),
+            ("auth.oidc.algorithms", self.oidc_algorithms),
             ("listen", self.listen),
             ("allow_unauthenticated_network", allow),
             ("data_dir", self.data_dir),

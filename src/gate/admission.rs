@@ -132,6 +132,14 @@ impl Gate {
         Ok(entry.access(tenant, self.clock.now())?)
     }
 
+    /// Looks at the caller's credentials again, while a stream waits for its next message.
+    ///
+    /// # Errors
+    /// When they have lapsed.
+    pub fn still(&self, entry: &Entry) -> Result<(), Refusal> {
+        Ok(entry.still(self.clock.now())?)
+    }
+
     /// Decides, before anything about a user is looked up. An unknown tenant and one that never decided are refused
     /// like one that does not share.
     ///

@@ -19,6 +19,8 @@ struct Who {
     tenants: Tenants,
     until: Option<DateTime<Utc>>,
     revoked: AtomicBool,
+    /// Callers whose lapse is this one's too.
+    along_with: Vec<Caller>,
 }
 
 /// For which tenants a caller may speak.
@@ -54,7 +56,22 @@ impl Caller {
         tenants: Tenants,
         until: Option<DateTime<Utc>>,
     ) -> Self {
-        Self(Arc::new(Who { principal, roles, tenants, until, revoked: AtomicBool::new(false) }))
+        let (revoked, along_with) = (AtomicBool::new(false), vec![]);
+        Self(Arc::new(Who { principal, roles, tenants, until, revoked, along_with }))
+    }
+
+    /// Returns this caller, narrowed to the tenants of another and valid as long as both are: what two credentials
+    /// prove together.
+    #[must_use]
+    pub fn along_with(&self, other: &Self) -> Self {
+        Self(Arc::new(Who {
+            principal: self.0.principal.clone(),
+            roles: self.0.roles.clone(),
+            tenants: self.0.tenants.shared_with(&other.0.tenants),
+            until: None,
+            revoked: AtomicBool::new(false),
+            along_with: vec![self.clone(), other.clone()],
+        }))
     }
 
     /// Returns the name under which it was authenticated. For the audit log, never for others.
@@ -86,9 +103,34 @@ impl Caller {
     /// When no role has the right, or the credentials have lapsed.
     pub fn entry(&self, right: Right, now: DateTime<Utc>) -> Result<Entry, Denied> {
         let entry = Entry { caller: self.clone(), right };
-        entry.check(now)?;
+        entry.still(now)?;
         let is_allowed = right.roles().iter().any(|role| self.0.roles.contains(role));
         if is_allowed { Ok(entry) } else { Err(Denied::PermissionMissing) }
+    }
+
+    fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        let who = &self.0;
+        !who.revoked.load(Ordering::SeqCst)
+            && who.until.is_none_or(|until| now < until)
+            && who.along_with.iter().all(|other| other.is_valid(now))
+    }
+}
+
+impl Tenants {
+    fn contains(&self, tenant: TenantId) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(tenants) => tenants.contains(&tenant),
+        }
+    }
+
+    fn shared_with(&self, other: &Self) -> Self {
+        match self {
+            Self::All => other.clone(),
+            Self::These(own) => {
+                Self::These(own.iter().copied().filter(|tenant| other.contains(*tenant)).collect())
+            }
+        }
     }
 }
 
@@ -113,12 +155,17 @@ impl Entry {
     /// # Errors
     /// When the tenant is not the caller's, or the credentials have lapsed meanwhile.
     pub fn access(&self, tenant: TenantId, now: DateTime<Utc>) -> Result<Access, Denied> {
-        self.check(now)?;
-        let is_theirs = match &self.caller.0.tenants {
-            Tenants::All => true,
-            Tenants::These(tenants) => tenants.contains(&tenant),
-        };
+        self.still(now)?;
+        let is_theirs = self.caller.0.tenants.contains(tenant);
         if is_theirs { Ok(Access { entry: self.clone(), tenant }) } else { Err(Denied::TenantMismatch) }
+    }
+
+    /// Looks at the credentials again, as an open stream does while it waits.
+    ///
+    /// # Errors
+    /// When they have lapsed.
+    pub fn still(&self, now: DateTime<Utc>) -> Result<(), Denied> {
+        if self.caller.is_valid(now) { Ok(()) } else { Err(Denied::Lapsed) }
     }
 
     /// Returns who asks.
@@ -131,12 +178,6 @@ impl Entry {
     #[must_use]
     pub fn right(&self) -> Right {
         self.right
-    }
-
-    fn check(&self, now: DateTime<Utc>) -> Result<(), Denied> {
-        let who = &self.caller.0;
-        let is_valid = !who.revoked.load(Ordering::SeqCst) && who.until.is_none_or(|until| now < until);
-        if is_valid { Ok(()) } else { Err(Denied::Lapsed) }
     }
 }
 
@@ -216,5 +257,24 @@ mod tests {
         assert!(entry.access(tenant(1), noon()).is_ok());
         caller.revoke();
         assert_eq!(entry.access(tenant(1), noon()).unwrap_err(), Denied::Lapsed);
+    }
+
+    #[test]
+    fn two_credentials_open_the_tenants_of_both_and_no_longer_than_both() {
+        let token = reader(Some("2026-11-24T12:00:01Z"));
+        let tenants = |numbers: &[u128]| Tenants::These(numbers.iter().copied().map(tenant).collect());
+        let certificate =
+            |numbers| Caller::authenticated("host".to_owned(), BTreeSet::new(), tenants(numbers), None);
+        let (here, elsewhere) = (certificate(&[1, 2]), certificate(&[2]));
+        let entry = token.along_with(&here).entry(Right::EnrichAlert, noon()).unwrap();
+        assert_eq!(entry.caller().principal(), "svc");
+        assert!(entry.access(tenant(1), noon()).is_ok());
+        assert_eq!(entry.access(tenant(2), noon()).unwrap_err(), Denied::TenantMismatch);
+        let other = token.along_with(&elsewhere).entry(Right::EnrichAlert, noon()).unwrap();
+        assert_eq!(other.access(tenant(1), noon()).unwrap_err(), Denied::TenantMismatch);
+        assert_eq!(entry.still(noon() + chrono::TimeDelta::seconds(1)).unwrap_err(), Denied::Lapsed);
+        here.revoke();
+        assert_eq!(entry.still(noon()).unwrap_err(), Denied::Lapsed);
+        assert!(other.still(noon()).is_ok());
     }
 }

@@ -150,3 +150,43 @@ impl Right {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cells: impl IntoIterator<Item = String>) -> String {
+        cells.into_iter().fold("|".to_owned(), |row, cell| format!("{row} {cell} |")) + "\n"
+    }
+
+    /// Writes the table as the document has it.
+    fn table() -> String {
+        let head = row(["RPC".to_owned()].into_iter().chain(Role::ALL.map(|role| role.to_string())));
+        let line = format!("|{}\n", "---|".repeat(1 + Role::ALL.len()));
+        let rows = Right::ALL.map(|right| {
+            let mark = |role| if right.roles().contains(&role) { "yes" } else { "" };
+            row([format!("`{}`", right.name())]
+                .into_iter()
+                .chain(Role::ALL.map(|role| mark(role).to_owned())))
+        });
+        head + &line + &rows.concat()
+    }
+
+    #[test]
+    fn the_document_has_the_table_of_the_code() {
+        let table = table();
+        let document = include_str!("../../docs/security.md");
+        assert!(
+            document.contains(&format!("\n\n{table}\n")),
+            "docs/security.md must have this table:\n{table}"
+        );
+    }
+
+    #[test]
+    fn a_role_is_found_by_its_name_to_the_letter() {
+        for role in Role::ALL {
+            assert_eq!(Role::named(role.name()), Some(role));
+            assert_eq!(Role::named(&role.name().to_uppercase()), None);
+        }
+    }
+}

@@ -17,6 +17,7 @@ use crate::pb;
 use crate::pb::ingest_service_server::IngestService;
 use crate::pb::{ErrorReason, IngestOutcome};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -25,6 +26,8 @@ use tonic::{Request, Response, Status, Streaming};
 const ITEMS_MAX: usize = 10_000;
 /// The most policies of a call.
 const POLICIES_MAX: usize = 100;
+/// How often the credentials of a stream are looked at while it waits.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Takes facts in.
 #[derive(Clone)]
@@ -164,7 +167,11 @@ impl Ingest {
         rate: Option<&TenantRate>,
         batches: &mut Streaming<pb::StreamActivitiesRequest>,
     ) -> Option<Result<pb::StreamActivitiesResponse, Status>> {
-        let request = match batches.message().await {
+        let next = tokio::select! {
+            next = batches.message() => next,
+            lapsed = self.lapsed(entry) => Err(lapsed),
+        };
+        let request = match next {
             Ok(request) => request?,
             Err(refusal) => return Some(Err(status::in_our_words(&refusal).unwrap_or(refusal))),
         };
@@ -180,6 +187,17 @@ impl Ingest {
             None => Err(Invalid::one(ErrorReason::InvalidField, "batch", "must be set").into()),
         };
         Some(batch.map(|batch| pb::StreamActivitiesResponse { sequence, batch: Some(batch) }))
+    }
+
+    /// Waits until the credentials of an open stream are no longer valid: who sends nothing is not kept either.
+    async fn lapsed(&self, entry: &Entry) -> Status {
+        let mut looks = tokio::time::interval(LOOK_PERIOD);
+        loop {
+            looks.tick().await;
+            if let Err(refusal) = self.gate.still(entry) {
+                return status::refused(refusal);
+            }
+        }
     }
 
     async fn record(&self, access: Access, items: Items) -> Result<Report, Status> {

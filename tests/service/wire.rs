@@ -52,10 +52,29 @@ pub async fn send(world: &World, method: &str, bytes: Vec<u8>) -> Result<Respons
 
 /// Sends bytes to a method of whoever listens there.
 pub async fn send_over(channel: &Channel, method: &str, bytes: Vec<u8>) -> Result<Response<Bytes>, Status> {
+    send_as(channel, &[], method, bytes).await
+}
+
+/// Sends bytes with `authorization` headers, as a stream of one message: a unary call looks the same.
+pub async fn send_as(
+    channel: &Channel,
+    authorization: &[&str],
+    method: &str,
+    bytes: Vec<u8>,
+) -> Result<Response<Bytes>, Status> {
     let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let path = format!("/riskshare.v1.{method}").parse().unwrap();
-    client.unary(Request::new(Bytes::from(bytes)), path, Verbatim).await
+    let mut request = Request::new(tokio_stream::once(Bytes::from(bytes)));
+    for value in authorization {
+        request.metadata_mut().append("authorization", value.parse().unwrap());
+    }
+    let (metadata, mut answers, extensions) = client.streaming(request, path, Verbatim).await?.into_parts();
+    let first = answers.message().await?.expect("an answer or a refusal");
+    let trailers = answers.trailers().await?.unwrap_or_default().into_headers();
+    let mut all = metadata.into_headers();
+    all.extend(trailers);
+    Ok(Response::from_parts(MetadataMap::from_headers(all), first, extensions))
 }
 
 /// Everything that a caller can see of an answer but when it came.
@@ -77,6 +96,10 @@ pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
 }
 
 pub async fn seen_over(channel: &Channel, method: &str, request: Vec<u8>) -> Seen {
+    seen_as(channel, &[], method, request).await
+}
+
+pub async fn seen_as(channel: &Channel, authorization: &[&str], method: &str, request: Vec<u8>) -> Seen {
     let plain = |metadata: &MetadataMap| {
         let headers = metadata.clone().into_headers();
         let mut all: Vec<_> = headers
@@ -87,7 +110,7 @@ pub async fn seen_over(channel: &Channel, method: &str, request: Vec<u8>) -> See
         all.sort();
         all
     };
-    match send_over(channel, method, request).await {
+    match send_as(channel, authorization, method, request).await {
         Ok(answer) => Seen {
             code: tonic::Code::Ok,
             message: String::new(),
