@@ -22,8 +22,18 @@ pub struct Config {
     pub log: Log,
     /// How much it takes on.
     pub limits: Limits,
+    /// How long the audit log is kept.
+    pub audit: Audit,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
     pub drain_seconds: u64,
+}
+
+/// How long the audit log is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// How many days a line is kept at least: 30 to 3,650.
+    pub retention_days: u32,
 }
 
 /// How the server logs. The log goes to stderr and never holds personal data.
@@ -73,8 +83,15 @@ impl Default for Config {
             allow_unauthenticated_network: false,
             log: Log::default(),
             limits: Limits::default(),
+            audit: Audit::default(),
             drain_seconds: 20,
         }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention_days: 180 }
     }
 }
 
@@ -250,6 +267,11 @@ impl Config {
             (1..=CONCURRENT_REQUESTS_MAX).contains(&limits.max_concurrent_requests),
             "must be 1 to 65536",
         )?;
+        bound(
+            "audit.retention_days",
+            (30..=3_650).contains(&self.audit.retention_days),
+            "must be 30 to 3650",
+        )?;
         bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
         bound(
             "listen",
@@ -334,6 +356,7 @@ mod tests {
             ("RISKSHARE_LIMITS__MAX_MESSAGE_BYTES", "65536"),
             ("RISKSHARE_LIMITS__MAX_INGEST_MESSAGE_BYTES", "65536"),
             ("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", "1"),
+            ("RISKSHARE_AUDIT__RETENTION_DAYS", "30"),
             ("RISKSHARE_DRAIN_SECONDS", "0"),
         ]);
         let expected = Config {
@@ -346,10 +369,11 @@ mod tests {
                 max_ingest_message_bytes: 65_536,
                 max_concurrent_requests: 1,
             },
+            audit: Audit { retention_days: 30 },
             drain_seconds: 0,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 9, "a new key is tried here as well");
+        assert_eq!(keys().len(), 10, "a new key is tried here as well");
     }
 
     #[test]
@@ -394,6 +418,7 @@ mod tests {
             &["4194303", "268435457"],
         );
         check("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", &["1", "65536"], &["0", "65537"]);
+        check("RISKSHARE_AUDIT__RETENTION_DAYS", &["30", "3650"], &["29", "3651"]);
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
     }

@@ -1,13 +1,15 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::time::UtcDay;
-use crate::auth::{Anyone, Authenticator};
+use crate::engine::audit_log::AuditLog;
 use crate::engine::decisions::Decisions;
 use crate::engine::reading::Engine;
 use crate::engine::recorder::Recorder;
 use crate::gate::admission::{Gate, Unavailable};
+use crate::grpc::audit::AuditDesk;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::enrichment::Enrichment;
 use crate::grpc::handover::HandOverLayer;
@@ -18,6 +20,7 @@ use crate::grpc::page::PageTokens;
 use crate::grpc::settings::SettingsDesk;
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
+use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::incident_service_server::IncidentServiceServer;
 use crate::pb::ingest_service_server::IngestServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
@@ -107,7 +110,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let address = listener.local_addr().map_err(refused)?;
     let (health, router) = services.router().await?;
     let (stop, mut stopped) = watch::channel(false);
-    let expiry = tokio::spawn(expire(store, clock, stopped.clone()));
+    let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped.clone()));
     let until_stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
     let connections = TcpListenerStream::new(listener);
     let served = tokio::spawn(router.serve_with_incoming_shutdown(connections, until_stopped));
@@ -155,15 +158,29 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     Ok(Arc::new(store))
 }
 
-async fn expire(store: Arc<dyn Store>, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
+async fn expire(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    audit_days: u32,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let audit_days = i32::try_from(audit_days).unwrap_or(i32::MAX);
     let mut period = tokio::time::interval(EXPIRY_PERIOD);
     loop {
         tokio::select! {
-            _ = period.tick() => match store.expire(UtcDay::of(clock.now())).await {
-                Ok(0) => {}
-                Ok(expired) => tracing::info!(expired, "forgot activities of days before the horizon"),
-                Err(cause) => tracing::error!(%cause, "cannot forget activities of days before the horizon"),
-            },
+            _ = period.tick() => {
+                let today = UtcDay::of(clock.now());
+                match store.expire(today).await {
+                    Ok(0) => {}
+                    Ok(expired) => tracing::info!(expired, "forgot activities of days before the horizon"),
+                    Err(cause) => tracing::error!(%cause, "cannot forget activities of days before the horizon"),
+                }
+                match store.expire_audit(today.plus(-audit_days)).await {
+                    Ok(0) => {}
+                    Ok(files) => tracing::info!(files, "removed audit lines that are older than the retention"),
+                    Err(cause) => tracing::error!(%cause, "cannot remove old audit lines"),
+                }
+            }
             _ = stopped.changed() => return, // It changes once.
         }
     }
@@ -173,14 +190,17 @@ type Enriching = AlertEnrichmentServiceServer<Enrichment>;
 type IncidentPages = IncidentServiceServer<Incidents>;
 type Ingesting = IngestServiceServer<Ingest>;
 type SettingsOf = SettingsServiceServer<SettingsDesk>;
+type Auditing = AuditServiceServer<AuditDesk>;
 
-const NAMES: [&str; 4] = [Enriching::NAME, IncidentPages::NAME, Ingesting::NAME, SettingsOf::NAME];
+const NAMES: [&str; 5] =
+    [Enriching::NAME, IncidentPages::NAME, Ingesting::NAME, SettingsOf::NAME, Auditing::NAME];
 
 struct Services {
     enrichment: Enriching,
     incidents: IncidentPages,
     ingest: Ingesting,
     settings: SettingsOf,
+    audit: Auditing,
     calls: CallLimit,
     auth: AuthLayer,
 }
@@ -189,9 +209,11 @@ impl Services {
     fn new(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>, tokens: Arc<PageTokens>) -> Self {
         let limits = &config.limits;
         let gate = Gate::new(Arc::clone(&store), clock);
-        let engine = Arc::new(Engine::new(Arc::clone(&store)));
+        let engine = Arc::new(Engine::default());
         let recorder = Arc::new(Recorder::new(Arc::clone(&store)));
-        let decisions = Arc::new(Decisions::new(store));
+        let decisions = Arc::new(Decisions::new(Arc::clone(&store)));
+        let log = Arc::new(AuditLog::new(store));
+        let audit = AuditDesk { gate: gate.clone(), log, tokens: Arc::clone(&tokens) };
         let enrichment =
             Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
         let incidents = Incidents { gate: gate.clone(), engine, tokens };
@@ -203,6 +225,7 @@ impl Services {
             incidents: IncidentPages::new(incidents).max_decoding_message_size(small),
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
+            audit: Auditing::new(audit).max_decoding_message_size(small),
             calls: CallLimit::new(limits.max_concurrent_requests),
             auth: AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>),
         }
@@ -215,10 +238,15 @@ impl Services {
         }
         let router = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))))
-            .add_service(self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))))
+            .add_service(
+                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))),
+            )
+            .add_service(
+                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))),
+            )
             .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
             .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
+            .add_service(self.calls.named_layer(self.auth.named_layer(self.audit)))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);

@@ -51,6 +51,9 @@ pub struct Serve {
     /// Refuse a call while so many are in progress [default: 1024].
     #[arg(long, value_name = "COUNT")]
     max_concurrent_requests: Option<String>,
+    /// Keep audit lines for so many days [default: 180].
+    #[arg(long, value_name = "DAYS")]
+    audit_retention_days: Option<String>,
     /// Give calls in progress so many seconds when told to stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
@@ -78,6 +81,7 @@ impl Serve {
             ("limits.max_message_bytes", self.max_message_bytes),
             ("limits.max_ingest_message_bytes", self.max_ingest_message_bytes),
             ("limits.max_concurrent_requests", self.max_concurrent_requests),
+            ("audit.retention_days", self.audit_retention_days),
             ("drain_seconds", self.drain_seconds),
         ];
         all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()

@@ -15,14 +15,13 @@ use crate::domain::timeline::{ExfiltrationActivity, Summary};
 use crate::domain::user::{Identity, UserNo};
 use crate::engine::assessor::Assessor;
 use crate::gate::admission::{SharingGrant, Unavailable};
-use crate::store::Store;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Reads users under a grant.
+#[derive(Default)]
 pub struct Engine {
-    store: Arc<dyn Store>,
     assessor: Assessor,
 }
 
@@ -97,12 +96,6 @@ pub struct Page<'a> {
 }
 
 impl Engine {
-    /// Returns the engine of a store.
-    #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, assessor: Assessor::default() }
-    }
-
     /// Reads people, all as of one instant.
     ///
     /// # Errors
@@ -112,7 +105,7 @@ impl Engine {
         grant: &'g SharingGrant,
         people: &[Identity],
     ) -> Result<Reading<'g>, Unavailable> {
-        let snapshot = self.store.read(grant.hold(), people).await?;
+        let snapshot = grant.look_up(people).await?;
         Ok(Reading { grant, assessor: &self.assessor, rules: snapshot.rules, found: snapshot.found })
     }
 }

@@ -203,10 +203,7 @@ mod tests {
         let entry = reader(None).entry(Right::EnrichAlert, noon()).unwrap();
         assert_eq!(entry.access(tenant(1), noon()).unwrap().tenant(), tenant(1));
         assert_eq!(entry.access(tenant(2), noon()).unwrap_err(), Denied::TenantMismatch);
-        assert_eq!(
-            reader(None).entry(Right::UpdateSettings, noon()).unwrap_err(),
-            Denied::PermissionMissing
-        );
+        assert_eq!(reader(None).entry(Right::UpdateSettings, noon()).unwrap_err(), Denied::PermissionMissing);
     }
 
     #[test]

@@ -80,11 +80,13 @@ pub enum Right {
     ImportRiskAlerts,
     GetSettings,
     UpdateSettings,
+    ListAuditEvents,
+    VerifyAuditLog,
 }
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -100,6 +102,8 @@ impl Right {
         Self::ImportRiskAlerts,
         Self::GetSettings,
         Self::UpdateSettings,
+        Self::ListAuditEvents,
+        Self::VerifyAuditLog,
     ];
 
     /// Returns the roles that have it: the table. Whoever is not listed is refused.
@@ -118,9 +122,9 @@ impl Right {
             | Self::RecordTriggers
             | Self::ImportRiskAlerts => &[Role::Ingestor],
             // Who is scored, and how, is decided by people; membership also comes from directories.
-            Self::UpsertPolicies => &[Role::InsiderRiskAdmin],
+            Self::UpsertPolicies | Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
             Self::SetMemberships => &[Role::Ingestor, Role::InsiderRiskAdmin],
-            Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
+            Self::ListAuditEvents | Self::VerifyAuditLog => &[Role::Auditor],
         }
     }
 
@@ -143,6 +147,8 @@ impl Right {
             Self::ImportRiskAlerts => "ImportRiskAlerts",
             Self::GetSettings => "GetSettings",
             Self::UpdateSettings => "UpdateSettings",
+            Self::ListAuditEvents => "ListAuditEvents",
+            Self::VerifyAuditLog => "VerifyAuditLog",
         }
     }
 }

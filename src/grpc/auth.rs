@@ -132,6 +132,7 @@ tenanted! {
     IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
     ImportRiskAlertsRequest
     GetSettingsRequest UpdateSettingsRequest
+    ListAuditEventsRequest VerifyAuditLogRequest
 }
 
 /// Lets a call in: its role has the right, and its tenant is one of the caller's.

@@ -5,6 +5,7 @@ use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
 use crate::domain::user::Identity;
 use crate::engine::reading::{Engine, TimelineQuery};
 use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::gate::audit::About;
 use crate::gate::caller::Access;
 use crate::gate::rights::Right;
 use crate::grpc::auth;
@@ -82,9 +83,9 @@ impl AlertEnrichmentService for Enrichment {
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::ListUserActivities).await?;
         let asked = Timeline::parse(request)?;
-        let grant = self.gate.admit(access).await.map_err(status::refused)?;
+        let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
         let outcome = self.list(&grant, &asked).await;
-        Reply::disclose_outcome(grant, outcome)
+        Reply::disclose_outcome(grant, outcome).await
     }
 }
 
@@ -95,11 +96,11 @@ impl Enrichment {
         alert: &DlpAlert,
         view: View,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
-        let grant = self.gate.admit(access).await?;
+        let grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
         let reading = self.engine.read(&grant, &alert.involved).await?;
         let alert = self.renderer(&grant, &reading, view).alert(alert, 0);
         drop(reading);
-        Ok(Reply::disclose(grant, pb::EnrichAlertResponse { alert: Some(alert) })?)
+        Reply::disclose(grant, pb::EnrichAlertResponse { alert: Some(alert) }).await
     }
 
     async fn enrich_page(
@@ -108,7 +109,8 @@ impl Enrichment {
         alerts: &[Result<DlpAlert, Invalid>],
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
-        let grant = self.gate.admit(access).await?;
+        let about = About::alerts(alerts.iter().flatten().map(|alert| &alert.id));
+        let grant = self.gate.admit(access, about).await?;
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
         let reading = self.engine.read(&grant, &people).await?;
@@ -124,7 +126,7 @@ impl Enrichment {
             results.push(pb::EnrichAlertResult { result: Some(result) });
         }
         drop(reading);
-        Ok(Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results })?)
+        Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results }).await
     }
 
     async fn list(

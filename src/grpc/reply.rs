@@ -1,6 +1,6 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
-use crate::gate::admission::{Seal, SharingGrant, SharingOff};
+use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff};
 use crate::grpc::status;
 use crate::pb;
 use tonic::{Response, Status};
@@ -22,22 +22,25 @@ impl<M> Reply<M> {
     /// Discloses a message.
     ///
     /// # Errors
-    /// When the switch has moved since the grant was given.
-    pub fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, SharingOff> {
-        let (message, seal) = grant.disclose(message)?.leave();
+    /// When the switch has moved since the grant was given, or it cannot be written down.
+    pub async fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, Refusal> {
+        let (message, seal) = grant.disclose(message).await?.leave();
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
 
     /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer.
     ///
     /// # Errors
-    /// The refusal, or that of a tenant that does not share when the switch has moved since the grant was given.
-    pub fn disclose_outcome(
+    /// The refusal, or that of a tenant that does not share when the switch has moved since the grant was given, or
+    /// that it cannot be written down.
+    pub async fn disclose_outcome(
         grant: SharingGrant,
         outcome: Result<M, Status>,
     ) -> Result<Response<Self>, Status> {
-        let (outcome, seal) = grant.disclose(outcome).map_err(status::sharing_off)?.leave();
-        Ok(Self::respond(outcome?, Custody::Sealed(seal)))
+        match outcome {
+            Ok(message) => Self::disclose(grant, message).await.map_err(status::refused),
+            Err(refusal) => Err(grant.withhold(refusal).await.map_err(status::refused)?.leave().0),
+        }
     }
 
     /// Returns the message to the codec. Its bytes leave through the hand-over layer only.

@@ -1,5 +1,8 @@
 //! What callers see, over gRPC, against a real server on a free port.
 
+mod audit;
+mod audit_refusals;
+mod audit_unwritable;
 mod bad_input;
 mod durable;
 mod exfiltration_only;

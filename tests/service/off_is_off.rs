@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 const JOHN: &str = "john@contoso.com";
 
 /// One call of every kind that would return user data.
-fn questions(tenant: &str, user: &str) -> Vec<(&'static str, Vec<u8>)> {
+pub fn questions(tenant: &str, user: &str) -> Vec<(&'static str, Vec<u8>)> {
     let tenant_id = tenant.to_owned();
     let alerts = vec![alert("alert-1", vec![upn(user)])];
     let incident_id = "incident-1".to_owned();

@@ -2,6 +2,7 @@
 
 use riskshare::auth::{Anyone, Authenticator, Presented};
 use riskshare::clock::ManualClock;
+use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
 use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
 use riskshare::domain::ids::TenantId;
 use riskshare::domain::settings::Settings;
@@ -18,6 +19,7 @@ use riskshare::pb;
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentService;
 use riskshare::pb::incident_service_server::IncidentService;
 use riskshare::store::embedded::EmbeddedStore;
+use riskshare::store::{AuditCursor, AuditPage};
 use riskshare::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
 use std::sync::Arc;
 use tonic::Request;
@@ -34,7 +36,7 @@ impl Store for TurnedOff {
     async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
         let found = self.0.read(hold, people).await;
         let version = self.0.settings(hold.tenant()).await?.version;
-        self.0.change_settings(hold.tenant(), version, Settings::default()).await?;
+        self.0.change_settings(hold.tenant(), version, Settings::default(), decided()).await?;
         found
     }
 
@@ -51,8 +53,39 @@ impl Store for TurnedOff {
         tenant: TenantId,
         expected: u64,
         settings: Settings,
+        event: AuditEvent,
     ) -> Result<ChangedSettings, StoreError> {
-        self.0.change_settings(tenant, expected, settings).await
+        self.0.change_settings(tenant, expected, settings, event).await
+    }
+
+    async fn knows(&self, tenant: TenantId) -> Result<bool, StoreError> {
+        self.0.knows(tenant).await
+    }
+
+    async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
+        self.0.record(tenant, event).await
+    }
+
+    async fn audit_page(
+        &self,
+        tenant: TenantId,
+        query: AuditQuery,
+        after: Option<AuditCursor>,
+        size: usize,
+    ) -> Result<AuditPage, StoreError> {
+        self.0.audit_page(tenant, query, after, size).await
+    }
+
+    async fn verify_audit(
+        &self,
+        tenant: TenantId,
+        kept: Option<ChainHead>,
+    ) -> Result<AuditVerdict, StoreError> {
+        self.0.verify_audit(tenant, kept).await
+    }
+
+    async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError> {
+        self.0.expire_audit(before).await
     }
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
@@ -62,6 +95,10 @@ impl Store for TurnedOff {
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {
         self.0.token_key().await
     }
+}
+
+fn decided() -> AuditEvent {
+    AuditEvent::new(chrono::DateTime::UNIX_EPOCH, "somebody", "UpdateSettings", AuditOutcome::Changed)
 }
 
 fn declared(address: &str) -> Fact {
@@ -94,7 +131,7 @@ async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
     let facts = vec![declared("ann@x.com"), declared("bob@x.com")];
     store.commit(Batch { tenant, at: now, facts }).await.unwrap();
     let gate = Gate::new(Arc::clone(&store), Arc::new(ManualClock::at(now)));
-    let engine = Arc::new(Engine::new(Arc::clone(&store)));
+    let engine = Arc::new(Engine::default());
     let tokens = Arc::new(PageTokens::new([7; 32]));
     let incidents =
         Incidents { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
@@ -102,7 +139,7 @@ async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
     let share = async || {
         let sharing = Settings { data_sharing: true, ..Settings::default() };
         let version = store.settings(tenant).await.unwrap().version;
-        store.change_settings(tenant, version, sharing).await.unwrap();
+        store.change_settings(tenant, version, sharing, decided()).await.unwrap();
     };
     let tenant_id = tenant.to_string();
     let caller = Anyone::default().caller(Presented::default()).await.unwrap();

@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, reason = "a promise is named by what it promises")]
 
+mod audit;
 mod facts;
 mod model;
 mod people;
@@ -11,6 +12,7 @@ mod switch;
 pub use model::agrees_with_the_model;
 
 use crate::domain::activity::{Activity, Sensitivity};
+use crate::domain::audit::{AuditEvent, AuditOutcome};
 use crate::domain::facts::{Batch, Fact, Outcome, SharedFacts};
 use crate::domain::ids::{ActivityId, PolicyId, TenantId};
 use crate::domain::indicator::Indicator;
@@ -23,6 +25,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
+pub use audit::*;
 pub use facts::*;
 pub use people::*;
 pub use switch::*;
@@ -54,6 +57,12 @@ macro_rules! conformance {
             people_join_when_a_record_names_both,
             declared_people_never_join,
             a_declaration_replaces_the_one_before,
+            what_was_written_down_is_read_in_order_and_survives_a_restart,
+            pages_join_without_gap_and_end_though_the_log_grows,
+            a_line_that_somebody_kept_is_found_or_missed,
+            old_days_go_and_their_anchor_stays,
+            a_change_of_settings_is_written_down_once_and_one_that_is_not_made_never,
+            lines_of_many_callers_are_all_there_and_in_one_chain,
         }
         #[test]
         fn agrees_with_the_model_whatever_happens() {
@@ -152,6 +161,16 @@ pub fn member(user: Identity, policy: &str) -> Fact {
 /// Settings that share.
 pub fn sharing() -> Settings {
     Settings { data_sharing: true, ..Settings::default() }
+}
+
+/// The line of a change of settings.
+pub fn decided() -> AuditEvent {
+    asked("UpdateSettings", AuditOutcome::Changed)
+}
+
+/// What somebody asked at noon.
+pub fn asked(action: &str, outcome: AuditOutcome) -> AuditEvent {
+    AuditEvent::new(noon(), "somebody", action, outcome)
 }
 
 /// Commits facts of a tenant at noon.
