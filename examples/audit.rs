@@ -15,7 +15,7 @@ use riskshare::domain::ids::{ActivityId, TenantId};
 use riskshare::domain::indicator::Indicator;
 use riskshare::domain::settings::Settings;
 use riskshare::domain::time::UtcDay;
-use riskshare::domain::user::{Identity, IdentityKey, Personal};
+use riskshare::domain::user::{Identity, IdentityKey, Personal, UserNo};
 use riskshare::engine::reading::Engine;
 use riskshare::gate::admission::Gate;
 use riskshare::grpc::auth::AuthLayer;
@@ -27,7 +27,7 @@ use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
 use riskshare::store::{
-    AuditCursor, AuditPage, ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings,
+    AuditCursor, AuditPage, ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings,
 };
 use std::fs::{self, File};
 use std::io::Write;
@@ -114,6 +114,14 @@ impl Store for Forgetful {
 
     async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError> {
         self.store.expire_audit(before).await
+    }
+
+    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError> {
+        self.store.erase(tenant, person).await
+    }
+
+    async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
+        self.store.named(tenant, users).await
     }
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {

@@ -66,7 +66,8 @@ pub struct Limits {
     pub max_message_bytes: usize,
     /// The largest request of the ingest service, in bytes: `max_message_bytes` to 256 MiB.
     pub max_ingest_message_bytes: usize,
-    /// The most calls in progress; one more is refused with OVERLOADED: 1 to 65,536.
+    /// The most calls in progress, but for those of settings and health, which are not counted; one more is refused
+    /// with OVERLOADED: 1 to 65,536.
     pub max_concurrent_requests: usize,
 }
 

@@ -17,6 +17,7 @@ use crate::grpc::incidents::Incidents;
 use crate::grpc::ingest::Ingest;
 use crate::grpc::limits::CallLimit;
 use crate::grpc::page::PageTokens;
+use crate::grpc::room::ANSWER_BYTES_MAX;
 use crate::grpc::settings::SettingsDesk;
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
@@ -221,8 +222,12 @@ impl Services {
         let settings = SettingsDesk { gate, decisions };
         let small = limits.max_message_bytes;
         Self {
-            enrichment: Enriching::new(enrichment).max_decoding_message_size(small),
-            incidents: IncidentPages::new(incidents).max_decoding_message_size(small),
+            enrichment: Enriching::new(enrichment)
+                .max_decoding_message_size(small)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            incidents: IncidentPages::new(incidents)
+                .max_decoding_message_size(small)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
             audit: Auditing::new(audit).max_decoding_message_size(small),
@@ -245,7 +250,8 @@ impl Services {
                 self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))),
             )
             .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
-            .add_service(self.calls.named_layer(self.auth.named_layer(self.settings)))
+            // Sharing can be turned off however many calls are in progress.
+            .add_service(CallLimit::none().named_layer(self.auth.named_layer(self.settings)))
             .add_service(self.calls.named_layer(self.auth.named_layer(self.audit)))
             .add_service(health)
             .add_service(reflection().build_v1()?)

@@ -1,5 +1,5 @@
 //! Finds out who calls. What was presented is checked here and nowhere else; what comes out is a
-//! [`Caller`](crate::gate::caller::Caller).
+//! [`Caller`].
 
 use crate::gate::caller::{Caller, Tenants};
 use crate::gate::rights::Role;

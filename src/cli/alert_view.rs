@@ -49,6 +49,12 @@ impl AlertView {
                 "the alert's keys fit several known people: the highest level is shown",
             ));
         }
+        if actor.truncated {
+            lines.push(labelled(
+                "Note",
+                "reasons and activities are left out: the alert involves too many users",
+            ));
+        }
         lines.extend(block("Why", actor.reasons.iter().map(|reason| visible(&reason.text))));
         lines.extend(actor.summary.iter().flat_map(summary));
         lines.extend(block("Latest", self.latest(actor)));
@@ -163,6 +169,14 @@ mod tests {
             view().draw(None, &alert),
             "DLP alert da-1\n  Insider risk severity: User data is not available\n"
         );
+    }
+
+    #[test]
+    fn an_actor_whose_details_are_left_out_says_so() {
+        let actor = pb::Actor { severity_text: "High".to_owned(), truncated: true, ..Default::default() };
+        let alert = pb::EnrichedAlert { actors: vec![actor], ..Default::default() };
+        let drawn = view().draw(None, &alert);
+        assert!(drawn.contains("reasons and activities are left out: the alert involves too many users"));
     }
 
     #[test]

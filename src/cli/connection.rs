@@ -10,8 +10,6 @@ use tonic::transport::{Channel, Endpoint};
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a call may take. A full batch is durable in well under a second.
 const CALL_TIME_MAX: Duration = Duration::from_mins(1);
-/// The largest answer that is taken: an alert with 1,000 actors in full is smaller.
-pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Which server, and as which tenant.
 #[derive(Args, Debug)]

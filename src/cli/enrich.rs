@@ -2,7 +2,7 @@
 
 use crate::cli::Ran;
 use crate::cli::alert_view::AlertView;
-use crate::cli::connection::{ANSWER_BYTES_MAX, Target};
+use crate::cli::connection::Target;
 use crate::cli::failure::Failure;
 use crate::cli::input::Input;
 use crate::cli::json;
@@ -66,8 +66,7 @@ impl Enrich {
             view: pb::EnrichmentView::Full.into(),
             activity_page_size: self.activities.into(),
         };
-        let client = AlertEnrichmentServiceClient::new(self.target.channel()?);
-        let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+        let mut client = AlertEnrichmentServiceClient::new(self.target.channel()?);
         let answer = client.enrich_alert(request).await.map_err(|status| self.target.failure(status))?;
         Ok(answer.into_inner())
     }

@@ -1,5 +1,6 @@
 //! Why a command could not do its work, as a person reads it.
 
+use crate::cli::terminal::visible;
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -64,21 +65,22 @@ impl fmt::Display for Failure {
                 write!(f, "riskshare: {server} cannot answer now\n{}", refusal(status))
             }
             Self::Unavailable { server, status } => {
-                write!(f, "riskshare: cannot reach {server}: {}", root_cause(status))
+                write!(f, "riskshare: cannot reach {server}: {}", visible(&root_cause(status)))
             }
             Self::Local(error) => write!(f, "riskshare: {}", sentence(error)),
         }
     }
 }
 
-/// Returns a refusal in lines: code and message, the reason, and each field at fault.
+/// Returns a refusal in lines: code and message, the reason, and each field at fault. Whoever answers may be no server
+/// of ours: its words must not steer the terminal.
 fn refusal(status: &Status) -> String {
     let details = status.get_error_details();
-    let mut lines = vec![format!("{}: {}", code_name(status.code()), status.message())];
-    lines.extend(details.error_info().map(|info| format!("  reason  {}", info.reason)));
+    let mut lines = vec![format!("{}: {}", code_name(status.code()), visible(status.message()))];
+    lines.extend(details.error_info().map(|info| format!("  reason  {}", visible(&info.reason))));
     let violations = details.bad_request().map(|request| request.field_violations.as_slice());
     for violation in violations.unwrap_or_default() {
-        lines.push(format!("  field   {}: {}", violation.field, violation.description));
+        lines.push(format!("  field   {}: {}", visible(&violation.field), visible(&violation.description)));
     }
     lines.join("\n")
 }
@@ -127,6 +129,16 @@ mod tests {
             "riskshare: INVALID_ARGUMENT: tenant_id: must be a UUID\n  reason  INVALID_FIELD\n  \
              field   tenant_id: must be a UUID"
         );
+    }
+
+    #[test]
+    fn what_a_server_says_does_not_steer_the_terminal() {
+        let invalid = Invalid::one(ErrorReason::InvalidField, "a\u{1b}[2J", "b\u{202e}c\nd");
+        for status in [invalid.into(), Status::from(std::io::Error::other("gone\u{1b}[2J"))] {
+            let told = Failure::of_call("http://127.0.0.1:1", status).to_string();
+            assert!(told.contains('\u{FFFD}'), "{told:?}");
+            assert!(!told.contains(['\u{1b}', '\u{202e}']) && told.lines().count() <= 3, "{told:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use std::cmp::Ordering;
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most involved users of one alert.
 pub const INVOLVED_USERS_MAX: usize = 1_000;
@@ -34,8 +34,20 @@ pub struct DlpAlert {
     pub created_at: Option<DateTime<Utc>>,
     /// Its own severity.
     pub severity: Option<AlertSeverity>,
-    /// Who it involves: actors, not recipients, no services. One mention each, not yet joined.
+    /// Who it involves: actors, not recipients, no services. Distinct mentions, not yet joined.
     pub involved: Vec<Identity>,
+}
+
+/// Leaves out mentions that say what an earlier one said: an alert about many mails names their sender with each, and
+/// only people count towards [`INVOLVED_USERS_MAX`] (`domain.md` 3.1).
+#[must_use]
+pub fn distinct(mut mentions: Vec<Identity>) -> Vec<Identity> {
+    let mut seen = HashSet::new();
+    let is_new: Vec<bool> = mentions.iter().map(|mention| seen.insert(mention)).collect();
+    drop(seen);
+    let mut is_new = is_new.into_iter();
+    mentions.retain(|_| is_new.next().unwrap_or(false));
+    mentions
 }
 
 /// What decides a person's place in an alert. Ordered: the highest risk first.

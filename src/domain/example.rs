@@ -192,5 +192,6 @@ fn policy(id: PolicyId) -> Policy {
         alert_threshold: Policy::ALERT_THRESHOLD,
         volume_cutoff: Policy::VOLUME_CUTOFF,
         priority_users: std::collections::BTreeSet::new(),
+        priority_reviewers: std::collections::BTreeSet::new(),
     }
 }

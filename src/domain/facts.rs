@@ -40,7 +40,7 @@ impl UserFacts {
 
     /// Takes in what is known of another number that turned out to be the same person.
     pub fn absorb(&mut self, other: &Self) {
-        self.user.identity.absorb(&other.user.identity);
+        self.user.learn(&other.user.identity);
         self.user.guest |= other.user.guest;
         self.activities.absorb(&other.activities);
         for (policy, intervals) in &other.memberships {
@@ -62,6 +62,14 @@ pub struct TenantRules {
     pub policies: BTreeMap<PolicyId, Policy>,
 }
 
+impl TenantRules {
+    /// Says whether any policy keeps the user from a principal ([`Policy::hides`]).
+    #[must_use]
+    pub fn hides(&self, user: &User, principal: &str) -> bool {
+        self.policies.values().any(|policy| policy.hides(user, principal))
+    }
+}
+
 /// What `UpsertUsers` says about a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Declaration {
@@ -76,20 +84,23 @@ pub struct Declaration {
 }
 
 impl Declaration {
+    /// Says whether it may be about a person who has some of its keys: somebody whom nobody declared, or whose own
+    /// declaration is of the same account ([`Identity::is_account_of`]). Otherwise somebody who has an alias that
+    /// once was another's, or learned it from one record, would be taken for the other.
+    #[must_use]
+    pub fn may_be_of(&self, known: &User) -> bool {
+        known.declared_identity().is_none_or(|declared| declared.is_account_of(&self.identity))
+    }
+
     /// Returns the user after it. The first declaration joins what other records said; a later one says all names
     /// that the user still has.
     #[must_use]
     pub fn applied_to(self, known: &User) -> User {
-        let identity = if known.declared {
-            known.identity.renamed(self.identity)
-        } else {
-            let mut identity = self.identity;
-            identity.absorb(&known.identity);
-            identity
-        };
+        let (identity, learned) = known.renamed(self.identity);
         User {
             no: known.no,
             declared: true,
+            learned,
             guest: self.guest || identity.is_guest_name(),
             potential_high_impact: self.potential_high_impact,
             confirmed_violation_before: self.confirmed_violation_before,
@@ -151,7 +162,8 @@ pub enum Outcome {
 pub enum Conflict {
     /// The activity id is taken by an activity with other content.
     ActivityId,
-    /// The keys point at people who cannot be one, or would give one person more keys than a person has.
+    /// The keys point at people who cannot be one, or would give one person more keys than a person has; or a
+    /// declaration reaches somebody whose own is of another account.
     Identity,
     /// The alert id is taken by an alert of another user.
     RiskAlertId,

@@ -333,6 +333,7 @@ mod tests {
         let policy = example.rules.policies.values().next().unwrap().clone();
         let chosen = Policy {
             priority_users: [IdentityKey::address("dana@contoso.com").unwrap()].into(),
+            priority_reviewers: [].into(),
             ..policy.clone()
         };
         let user = User { potential_high_impact: true, ..example.facts.user.clone() };

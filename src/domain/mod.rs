@@ -10,6 +10,7 @@ pub mod time;
 pub mod severity;
 pub mod indicator;
 pub mod user;
+pub mod pseudonym;
 pub mod activity;
 pub mod policy;
 pub mod settings;

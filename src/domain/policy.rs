@@ -95,6 +95,8 @@ pub struct Policy {
     pub volume_cutoff: i32,
     /// Keys of users whose score it raises.
     pub priority_users: BTreeSet<IdentityKey>,
+    /// The principals who may learn anything of these priority users; everybody when empty (`domain.md` 7).
+    pub priority_reviewers: BTreeSet<Arc<str>>,
 }
 
 impl Policy {
@@ -106,6 +108,13 @@ impl Policy {
     pub const ALERT_THRESHOLD: i32 = 34;
     /// The default of [`Policy::volume_cutoff`].
     pub const VOLUME_CUTOFF: i32 = 20;
+
+    /// Says whether it keeps the user from a principal: for them, the user is somebody whom nobody knows.
+    #[must_use]
+    pub fn hides(&self, user: &User, principal: &str) -> bool {
+        let is_reviewed = !self.priority_reviewers.is_empty();
+        is_reviewed && !self.priority_reviewers.contains(principal) && self.gives_priority_to(user)
+    }
 
     /// Says whether the user is one of its priority users.
     #[must_use]

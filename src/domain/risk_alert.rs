@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use std::cmp::Reverse;
 use uuid::Uuid;
 
-/// The state of a risk alert.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The state of a risk alert. Of two states at one instant the one that is further down counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Status {
     /// Nobody has decided yet.
     NeedsReview,
@@ -34,7 +34,7 @@ impl Status {
 }
 
 /// Who raised an alert.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Origin {
     /// This service.
     Engine,
@@ -96,13 +96,19 @@ impl RiskAlert {
     }
 
     /// Returns an imported alert after another record of it, or nothing when that record tells nothing new. The later
-    /// state counts, whatever the order in which the records arrive. The earliest record says when it was raised: some
-    /// sources know the time of each record only.
+    /// state counts, whatever the order in which the records arrive; of several at one instant a closed one, then the
+    /// most severe. The earliest record says when it was raised: some sources know the time of each record only.
     #[must_use]
     pub fn updated(&self, record: &Self) -> Option<Self> {
-        let latest = if record.updated_at >= self.updated_at { record } else { self };
+        let latest = if record.precedence() > self.precedence() { record } else { self };
         let updated = Self { created_at: self.created_at.min(record.created_at), ..latest.clone() };
         (updated != *self).then_some(updated)
+    }
+
+    /// Orders the records of one alert: by all that they say, so that no two different ones are equal.
+    fn precedence(&self) -> impl Ord + '_ {
+        let state = (self.status.is_closed(), self.severity, self.status, self.score);
+        (self.updated_at, state, self.origin, self.closed_at, &self.policy)
     }
 
     /// Returns the alert with a higher score, or nothing when the score is not higher: it only rises. An imported

@@ -86,6 +86,7 @@ static USER_ANALYTICS: LazyLock<Policy> = LazyLock::new(|| Policy {
     alert_threshold: Policy::ALERT_THRESHOLD,
     volume_cutoff: Policy::VOLUME_CUTOFF,
     priority_users: BTreeSet::new(),
+    priority_reviewers: BTreeSet::new(),
 });
 
 /// Returns since when the user has been a member, if now.

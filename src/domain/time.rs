@@ -60,10 +60,12 @@ impl UtcDay {
         self.plus(1 - HORIZON_DAYS)
     }
 
-    /// Reads `YYYY-MM-DD`.
+    /// Reads `YYYY-MM-DD`: digits and hyphens, for the date parser takes signs and blanks too.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 10 {
+        let is_form =
+            |(at, byte): (usize, u8)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() };
+        if text.len() != 10 || !text.bytes().enumerate().all(is_form) {
             return None;
         }
         let date: NaiveDate = text.parse().ok()?;
@@ -158,7 +160,11 @@ mod tests {
         assert_eq!(UtcDay::of(at).to_string(), "2026-02-28");
         assert_eq!(UtcDay::of(at).plus(1).to_string(), "2026-03-01");
         assert_eq!(UtcDay::parse("2026-02-28"), Some(UtcDay::of(at)));
-        assert_eq!(UtcDay::parse("2026-02-30"), None);
+        for bad in
+            ["2026-02-30", "+026-01-01", "-001-01-01", "2026-1-001", " 026-01-01", "2026-01-1 ", "2026/01/01"]
+        {
+            assert_eq!(UtcDay::parse(bad), None, "{bad}");
+        }
         assert_eq!(UtcDay::of("1969-12-31T23:00:00Z".parse().unwrap()).to_string(), "1969-12-31");
     }
 

@@ -13,8 +13,14 @@ use std::collections::BTreeMap;
 /// An activity of an indicator that the tenant shares. Only [`exfiltration`] makes one, so whoever holds one may
 /// show it:
 ///
-/// ```compile_fail
-/// let forged = riskshare::domain::timeline::ExfiltrationActivity { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::domain::timeline::ExfiltrationActivity<'_> =
+///     riskshare::domain::timeline::ExfiltrationActivity { ..todo!() };
+/// ```
+///
+/// ```no_run
+/// let forged: riskshare::domain::timeline::ExfiltrationActivity<'_> =
+///     todo!();
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ExfiltrationActivity<'a>(&'a Activity);

@@ -160,7 +160,7 @@ fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, Key
 /// What one record says about who a person is: its keys and the name to show.
 ///
 /// The set of keys is ordered, so two records with the same keys are equal however they were written.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Identity {
     keys: BTreeSet<IdentityKey>,
     upn: Option<IdentityKey>,
@@ -194,25 +194,10 @@ impl Identity {
         }
     }
 
-    /// Says whether [`Identity::absorb`] would change anything.
+    /// Returns the same person without the name to show, and without saying which address is the UPN.
     #[must_use]
-    pub fn would_learn(&self, other: &Self) -> bool {
-        !other.keys.is_subset(&self.keys)
-            || (self.upn.is_none() && other.upn.is_some())
-            || (self.display_name.is_none() && other.display_name.is_some())
-    }
-
-    /// Returns what the person is called from now on, when `all` says all of their names. The object id and the SID
-    /// stay: they belong to one person for ever, while addresses and accounts are given to others.
-    #[must_use]
-    pub fn renamed(&self, all: Self) -> Self {
-        let for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
-        let mut renamed = all;
-        renamed.keys.extend(self.keys().filter(for_ever).cloned());
-        if renamed.display_name.is_none() {
-            renamed.display_name.clone_from(&self.display_name);
-        }
-        renamed
+    pub fn keys_alone(self) -> Self {
+        Self { keys: self.keys, upn: None, display_name: None }
     }
 
     /// Says whether both together have more keys than one person may have.
@@ -274,10 +259,27 @@ impl Identity {
         !clash(self.object_id(), other.object_id()) && !clash(self.sid(), other.sid())
     }
 
-    /// Says whether a UPN marks a guest of another organisation.
+    /// Says whether both are names of one account: they have the same object id, the same SID, or the same UPN. Of
+    /// names without a UPN, the first address counts as one, or without any address the first account. An alias in
+    /// common says nothing, for aliases are shared and given away.
+    #[must_use]
+    pub fn is_account_of(&self, other: &Self) -> bool {
+        let for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+        let same_name = self.sign_in_name().is_some_and(|name| Some(name) == other.sign_in_name());
+        same_name || self.keys().filter(for_ever).any(|key| other.has(key))
+    }
+
+    fn sign_in_name(&self) -> Option<&IdentityKey> {
+        let weak = |key: &&IdentityKey| matches!(key, IdentityKey::Address(_) | IdentityKey::Account(_));
+        self.upn.as_ref().or_else(|| self.keys().find(weak))
+    }
+
+    /// Says whether an address marks a guest of another organisation: Entra's `#EXT#`, or SharePoint's for somebody
+    /// who has no account at all.
     #[must_use]
     pub fn is_guest_name(&self) -> bool {
-        self.keys.iter().any(|key| matches!(key, IdentityKey::Address(a) if a.0.contains("#ext#@")))
+        let is_guest = |address: &str| address.contains("#ext#@") || address.starts_with("urn:spo:guest#");
+        self.keys.iter().any(|key| matches!(key, IdentityKey::Address(address) if is_guest(&address.0)))
     }
 
     /// Says whether a key names a service, which is never an actor (`domain.md` 3.1).
@@ -325,7 +327,9 @@ pub fn is_service_name(name: &str) -> bool {
 }
 
 /// A number that the store gives to a person of a tenant, once.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct UserNo(pub u32);
 
@@ -334,10 +338,15 @@ pub struct UserNo(pub u32);
 pub struct User {
     /// The person's number in the store.
     pub no: UserNo,
-    /// All keys and the name to show.
+    /// All keys by which records are joined to the person. Which of its addresses is the UPN, and the name to show,
+    /// are those that were declared, if any.
     pub identity: Identity,
     /// Declared by `UpsertUsers`, not only named by other records.
     pub declared: bool,
+    /// Those keys of a declared person that other records taught. Nothing of them is shown ([`User::shown`]): a
+    /// record that may not leave can have taught them. Empty for a person who was not declared, of whom all keys
+    /// were learned so.
+    pub learned: BTreeSet<IdentityKey>,
     /// An account of another organisation.
     pub guest: bool,
     /// A position that makes exfiltration costly. Never shown.
@@ -347,17 +356,77 @@ pub struct User {
 }
 
 impl User {
-    /// Returns a person of whom only a name is known.
+    /// Returns a person of whom only the keys of a record are known.
     #[must_use]
     pub fn named(no: UserNo, identity: Identity) -> Self {
         Self {
             no,
             guest: identity.is_guest_name(),
-            identity,
+            identity: identity.keys_alone(),
             declared: false,
+            learned: BTreeSet::new(),
             potential_high_impact: false,
             confirmed_violation_before: false,
         }
+    }
+
+    /// Says whether [`User::learn`] would change anything.
+    #[must_use]
+    pub fn would_learn(&self, record: &Identity) -> bool {
+        !record.keys.is_subset(&self.identity.keys)
+    }
+
+    /// Takes in the keys of a record that is no declaration. Its display name says nothing: only a declaration's
+    /// is ever shown.
+    pub fn learn(&mut self, record: &Identity) {
+        let new = record.keys.difference(&self.identity.keys);
+        if self.declared {
+            self.learned.extend(new.cloned());
+        }
+        self.identity.keys.extend(record.keys.iter().cloned());
+        self.guest |= self.identity.is_guest_name();
+    }
+
+    /// Returns the names under which the person is shown to somebody who mentioned them: what was declared, and what
+    /// the mention itself says where the two do not contradict each other. The mention alone for a person who was not
+    /// declared.
+    #[must_use]
+    pub fn shown(&self, mention: &Identity) -> Identity {
+        let Some(mut shown) = self.declared_identity() else { return mention.clone() };
+        if shown.is_compatible(mention) {
+            shown.absorb(mention);
+        }
+        shown
+    }
+
+    /// Returns what was declared, if anything was.
+    #[must_use]
+    pub fn declared_identity(&self) -> Option<Identity> {
+        self.declared.then(|| {
+            let mut declared = self.identity.clone();
+            declared.keys.retain(|key| !self.learned.contains(key));
+            declared
+        })
+    }
+
+    /// Returns the names after a declaration of all of them, and which of them nobody declared. A first declaration
+    /// joins the keys that records taught. A later one takes away all names that it lacks but the object id and the
+    /// SID: these belong to one person for ever, while addresses and accounts are given to others.
+    #[must_use]
+    pub fn renamed(&self, declared: Identity) -> (Identity, BTreeSet<IdentityKey>) {
+        let stays = |key: &&IdentityKey| {
+            !self.declared || matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_))
+        };
+        let is_learned = |key: &&IdentityKey| !self.declared || self.learned.contains(key);
+        let kept: Vec<&IdentityKey> =
+            self.identity.keys().filter(stays).filter(|key| !declared.has(key)).collect();
+        let learned = kept.iter().copied().filter(is_learned).cloned().collect();
+        let mut identity = declared;
+        identity.keys.extend(kept.into_iter().cloned());
+        if identity.display_name.is_none() {
+            identity.display_name.clone_from(&self.identity.display_name);
+        }
+        (identity, learned)
     }
 }
 

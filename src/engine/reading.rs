@@ -36,7 +36,8 @@ pub struct Reading<'g> {
 /// One person whom an alert involves, with their level. What else may be shown of them is in the reading.
 #[derive(Clone, Debug)]
 pub struct Involved {
-    /// What is known of the person's names, else what the alert said.
+    /// The names that were declared for the person and those that the alert said ([`crate::domain::user::User::shown`]). Decides ties too,
+    /// so that no order depends on what hidden facts call somebody.
     pub identity: Identity,
     /// The level, which is the highest of theirs when the keys point at several people.
     pub assessment: Assessment,
@@ -96,7 +97,7 @@ pub struct Page<'a> {
 }
 
 impl Engine {
-    /// Reads people, all as of one instant.
+    /// Reads people, all as of one instant. Whom a policy keeps from the caller is nobody (`domain.md` 7).
     ///
     /// # Errors
     /// When the store cannot answer.
@@ -167,10 +168,10 @@ impl Reading<'_> {
         let mut assessment = highest.unwrap_or_else(|| level::unknown(self.as_of()));
         assessment.valid_until = valid_until.unwrap_or(assessment.valid_until);
         let (identity, shown) = match known {
-            [only] if assessment.level > Severity::None => {
-                (only.user.identity.clone(), Some(Arc::clone(only)))
+            [only] => {
+                let is_shown = assessment.level > Severity::None;
+                (only.user.shown(&mention), is_shown.then(|| Arc::clone(only)))
             }
-            [only] => (only.user.identity.clone(), None),
             _ => (mention, None),
         };
         Involved { identity, assessment, ambiguous: known.len() > 1, mentions, shown }
@@ -190,15 +191,15 @@ impl Reading<'_> {
         Some(timeline::summarise(facts, &self.rules.settings, self.lookback()))
     }
 
-    /// Returns the days that a query covers: at most the lookback.
+    /// Returns the days that a query covers: at most the lookback. Nothing when it asks for none of these days.
     #[must_use]
-    pub fn window(&self, query: &TimelineQuery) -> Window {
+    pub fn window(&self, query: &TimelineQuery) -> Option<Window> {
         let lookback = self.lookback();
         let asked = Window {
             first: query.first.unwrap_or(lookback.first),
             last: query.last.unwrap_or(lookback.last),
         };
-        lookback.and(asked)
+        Some(lookback.and(asked)).filter(|window| window.days() > 0)
     }
 
     /// Returns a page of a person's exfiltration activities; nothing for a person at None.
@@ -210,8 +211,10 @@ impl Reading<'_> {
         after: Option<&Cursor>,
         size: usize,
     ) -> Page<'a> {
-        let Some(facts) = &involved.shown else { return Page { rows: Vec::new(), next: None } };
-        let all = timeline::exfiltration(facts, &self.rules.settings, self.window(query));
+        let (Some(facts), Some(window)) = (&involved.shown, self.window(query)) else {
+            return Page { rows: Vec::new(), next: None };
+        };
+        let all = timeline::exfiltration(facts, &self.rules.settings, window);
         let all: Box<dyn Iterator<Item = ExfiltrationActivity<'a>>> =
             if query.oldest_first { Box::new(all) } else { Box::new(all.rev()) };
         let wanted = |row: &ExfiltrationActivity<'_>| {

@@ -2,6 +2,7 @@
 
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::time::{FUTURE_SKEW_MINUTES, UtcDay};
+use crate::domain::user::Identity;
 use crate::gate::admission::{Permit, Unavailable};
 use crate::store::Store;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,6 +29,16 @@ pub fn is_future(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 impl Recorder {
+    /// Erases whom the keys point at, and returns how many people that were once nothing of them is left; `None`, and
+    /// nobody is erased, when they cannot be one.
+    ///
+    /// # Errors
+    /// When the store cannot answer; they may then have been erased, and repeating it is safe.
+    pub async fn erase(&self, permit: &Permit, person: &Identity) -> Result<Option<i32>, Unavailable> {
+        let erased = self.store.erase(permit.tenant(), person).await?;
+        Ok(erased.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
+    }
+
     /// Returns the recorder of a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {

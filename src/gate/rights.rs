@@ -78,6 +78,7 @@ pub enum Right {
     SetMemberships,
     RecordTriggers,
     ImportRiskAlerts,
+    DeleteUser,
     GetSettings,
     UpdateSettings,
     ListAuditEvents,
@@ -86,7 +87,7 @@ pub enum Right {
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -100,6 +101,7 @@ impl Right {
         Self::SetMemberships,
         Self::RecordTriggers,
         Self::ImportRiskAlerts,
+        Self::DeleteUser,
         Self::GetSettings,
         Self::UpdateSettings,
         Self::ListAuditEvents,
@@ -122,8 +124,10 @@ impl Right {
             | Self::RecordTriggers
             | Self::ImportRiskAlerts => &[Role::Ingestor],
             // Who is scored, and how, is decided by people; membership also comes from directories.
-            Self::UpsertPolicies | Self::GetSettings | Self::UpdateSettings => &[Role::InsiderRiskAdmin],
             Self::SetMemberships => &[Role::Ingestor, Role::InsiderRiskAdmin],
+            Self::UpsertPolicies | Self::DeleteUser | Self::GetSettings | Self::UpdateSettings => {
+                &[Role::InsiderRiskAdmin]
+            }
             Self::ListAuditEvents | Self::VerifyAuditLog => &[Role::Auditor],
         }
     }
@@ -145,6 +149,7 @@ impl Right {
             Self::SetMemberships => "SetMemberships",
             Self::RecordTriggers => "RecordTriggers",
             Self::ImportRiskAlerts => "ImportRiskAlerts",
+            Self::DeleteUser => "DeleteUser",
             Self::GetSettings => "GetSettings",
             Self::UpdateSettings => "UpdateSettings",
             Self::ListAuditEvents => "ListAuditEvents",

@@ -130,7 +130,7 @@ tenanted! {
     EnrichAlertRequest BatchEnrichAlertsRequest ListUserActivitiesRequest
     GetImpactedAssetsRequest ListImpactedEntitiesRequest GetUserRiskRequest
     IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
-    ImportRiskAlertsRequest
+    ImportRiskAlertsRequest DeleteUserRequest
     GetSettingsRequest UpdateSettingsRequest
     ListAuditEventsRequest VerifyAuditLogRequest
 }

@@ -16,6 +16,7 @@ use crate::grpc::parse::Fields;
 use crate::grpc::render;
 use crate::grpc::render::{Renderer, View};
 use crate::grpc::reply::Reply;
+use crate::grpc::room::Room;
 use crate::grpc::status;
 use crate::grpc::status::Invalid;
 use crate::pb;
@@ -85,7 +86,7 @@ impl AlertEnrichmentService for Enrichment {
         let asked = Timeline::parse(request)?;
         let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
         let outcome = self.list(&grant, &asked).await;
-        Reply::disclose_outcome(grant, outcome).await
+        Reply::disclose_outcome(grant, outcome).await.map_err(status::refused)
     }
 }
 
@@ -98,9 +99,10 @@ impl Enrichment {
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
         let grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
         let reading = self.engine.read(&grant, &alert.involved).await?;
-        let alert = self.renderer(&grant, &reading, view).alert(alert, 0);
+        let queue = reading.queue(&alert.involved, 0);
+        let alert = self.renderer(&grant, &reading, view).alerts(&[(alert, queue)]).pop();
         drop(reading);
-        Reply::disclose(grant, pb::EnrichAlertResponse { alert: Some(alert) }).await
+        Reply::disclose(grant, pb::EnrichAlertResponse { alert }).await
     }
 
     async fn enrich_page(
@@ -114,18 +116,22 @@ impl Enrichment {
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
         let reading = self.engine.read(&grant, &people).await?;
-        let renderer = self.renderer(&grant, &reading, view);
         let mut at = 0;
-        let mut results = Vec::with_capacity(alerts.len());
-        for alert in alerts {
-            let result = match alert {
-                Ok(alert) => Of::Alert(renderer.alert(alert, at)),
-                Err(invalid) => Of::Refusal(invalid.clone().into_refusal()),
-            };
-            at += alert.as_ref().map_or(0, |alert| alert.involved.len());
-            results.push(pb::EnrichAlertResult { result: Some(result) });
-        }
+        let queues = alerts.iter().flatten().map(|alert| {
+            let queue = reading.queue(&alert.involved, at);
+            at += alert.involved.len();
+            (alert, queue)
+        });
+        let queues: Vec<_> = queues.collect();
+        let mut enriched = self.renderer(&grant, &reading, view).alerts(&queues).into_iter();
         drop(reading);
+        let results = alerts.iter().map(|alert| pb::EnrichAlertResult {
+            result: match alert {
+                Ok(_) => enriched.next().map(Of::Alert),
+                Err(invalid) => Some(Of::Refusal(invalid.clone().into_refusal())),
+            },
+        });
+        let results = results.collect();
         Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results }).await
     }
 
@@ -147,8 +153,8 @@ impl Enrichment {
             (_, None) => return Err(page::refusal().into()),
         };
         let (activities, next_page_token) =
-            renderer.page(&involved, &asked.query, after.as_ref(), asked.size);
-        let window = Some(render::window(reading.window(&asked.query)));
+            renderer.page(&involved, &asked.query, after.as_ref(), asked.size, &mut Room::default());
+        let window = reading.window(&asked.query).map(render::window);
         Ok(pb::ListUserActivitiesResponse { activities, next_page_token, window })
     }
 
@@ -189,7 +195,7 @@ fn alert_page(request: &pb::BatchEnrichAlertsRequest) -> Result<AlertPage, Inval
     Ok((alerts, view))
 }
 
-/// Bounds the size of an answer.
+/// Bounds how much is looked through for one answer.
 fn bound_activities(view: View, involved: usize) -> Result<(), Invalid> {
     match view {
         View::Full(size) if size * involved > PAGE_ACTIVITIES_MAX => {

@@ -1,16 +1,17 @@
 //! The last door: hands the bytes of gated services to the transport piece by piece, each with a pass that the
-//! transport drops when it has taken the piece. Once sharing is off, no further piece leaves.
+//! transport drops when it has taken the piece. Once sharing is off, no further piece leaves, nor a refusal that depends
+//! on users.
 
 use crate::gate::admission::{Pass, SharingOff};
 use crate::grpc::reply::Custody;
 use crate::grpc::status;
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 /// The largest piece: so much at most can still leave, when sharing goes off, to a reader that has stopped reading.
@@ -58,6 +59,7 @@ fn guarded(mut response: Response<tonic::body::Body>) -> Response<tonic::body::B
             inner,
             custody,
             waiting: Bytes::new(),
+            leaving: None,
             begun: false,
             over: false,
         })
@@ -70,6 +72,9 @@ struct GuardedBody {
     custody: Option<Custody>,
     /// What is left of a frame that was too large for one piece.
     waiting: Bytes,
+    /// The pass of a refusal. Trailers hold no bytes that could carry it, so the body keeps it until it is asked for
+    /// more or dropped: the transport does that when it has put the trailers into the connection's queue.
+    leaving: Option<Pass>,
     /// A piece has left.
     begun: bool,
     over: bool,
@@ -85,8 +90,23 @@ impl GuardedBody {
                 Ok(pass) => Ok(Frame::data(with_pass(piece, pass))),
                 Err(off) => self.cut(off),
             },
-            // A handler that answers without custody is a fault of ours: better no answer than an ungated one.
-            None => Err(status::internal("an answer of a gated service without custody")),
+            Some(Custody::Refusal(..)) | None => Err(without_custody()),
+        }
+    }
+
+    /// Ends the answer with a refusal, of which nothing has left yet.
+    fn refuse(&mut self, refusal: &Status) -> Result<Frame<Bytes>, Status> {
+        self.over = true;
+        match &self.custody {
+            Some(Custody::Constant) => last_words(refusal),
+            Some(Custody::Sealed(seal) | Custody::Refusal(_, seal)) => match seal.pass() {
+                Ok(pass) => {
+                    self.leaving = Some(pass);
+                    last_words(refusal)
+                }
+                Err(off) => self.cut(off),
+            },
+            None => Err(without_custody()),
         }
     }
 
@@ -97,9 +117,20 @@ impl GuardedBody {
         if self.begun {
             return Err(refusal); // Half a message is out: reset the stream.
         }
-        let mut trailers = http::HeaderMap::new();
-        refusal.add_header(&mut trailers)?;
-        Ok(Frame::trailers(trailers))
+        last_words(&refusal)
+    }
+
+    /// Passes trailers on. Before any data they say that the answer could not be put into bytes, and how large it
+    /// would have been.
+    fn trailers(&mut self, trailers: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
+        if self.begun {
+            return Ok(trailers);
+        }
+        let code = trailers.trailers_ref().and_then(Status::from_header_map).map(|refusal| refusal.code());
+        self.refuse(&match code {
+            Some(Code::OutOfRange) => status::answer_too_large(),
+            _ => status::internal("an answer cannot be encoded"),
+        })
     }
 }
 
@@ -113,7 +144,12 @@ impl Body for GuardedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
             if self.over {
+                self.leaving = None;
                 return Poll::Ready(None);
+            }
+            if let Some(Custody::Refusal(refusal, _)) = &self.custody {
+                let refusal = refusal.clone();
+                return Poll::Ready(Some(self.refuse(&refusal)));
             }
             if self.waiting.has_remaining() {
                 let piece = self.next_piece();
@@ -123,7 +159,7 @@ impl Body for GuardedBody {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.waiting = data,
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Err(trailers) => return Poll::Ready(Some(self.trailers(trailers))),
                 },
                 other => return Poll::Ready(other),
             }
@@ -133,6 +169,17 @@ impl Body for GuardedBody {
     fn is_end_stream(&self) -> bool {
         self.over || (self.waiting.is_empty() && self.inner.is_end_stream())
     }
+}
+
+/// A handler that answers without custody is a fault of ours: better no answer than an ungated one.
+fn without_custody() -> Status {
+    status::internal("an answer of a gated service without custody")
+}
+
+fn last_words(refusal: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    refusal.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
 }
 
 /// Bytes that carry their pass with them: the transport drops both together.

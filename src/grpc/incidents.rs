@@ -67,7 +67,7 @@ impl IncidentService for Incidents {
         let (user, size) = one_user(&request)?;
         let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
         let outcome = self.user_risk(&grant, &user, size).await;
-        Reply::disclose_outcome(grant, outcome).await
+        Reply::disclose_outcome(grant, outcome).await.map_err(status::refused)
     }
 }
 

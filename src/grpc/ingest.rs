@@ -7,6 +7,8 @@ use crate::gate::admission::{Gate, Permit};
 use crate::gate::caller::{Access, Entry};
 use crate::gate::rights::Right;
 use crate::grpc::auth;
+use crate::grpc::enrichment::names_two_people;
+use crate::grpc::parse::Fields;
 use crate::grpc::records;
 use crate::grpc::records::{Item, Rejected};
 use crate::grpc::status;
@@ -127,6 +129,21 @@ impl IngestService for Ingest {
         let (counts, results) = self.record(&self.gate.permit(access), items).await?;
         Ok(Response::new(pb::ImportRiskAlertsResponse { counts, results }))
     }
+
+    async fn delete_user(
+        &self,
+        request: Request<pb::DeleteUserRequest>,
+    ) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::DeleteUser).await?;
+        let mut fields = Fields::default();
+        let user = fields.person(format_args!("user"), request.user.as_ref());
+        let user = fields.finish(user)?;
+        let permit = self.gate.permit_change(access, Vec::new()).await;
+        let permit = permit.map_err(|cause| status::audit_unavailable(&cause))?;
+        let erased = self.recorder.erase(&permit, &user).await;
+        let erased = erased.map_err(|cause| status::unavailable(&cause))?.ok_or_else(names_two_people)?;
+        Ok(Response::new(pb::DeleteUserResponse { erased_users: erased }))
+    }
 }
 
 impl Ingest {
@@ -178,7 +195,7 @@ impl Ingest {
             let result = match item {
                 Err(rejected) => result(IngestOutcome::Rejected, &rejected.field, &rejected.description),
                 Ok(Item::Ignored) => result(IngestOutcome::Ignored, "", "holds no activity of a person"),
-                Ok(Item::Fact(_)) => outcome(recorded.next()),
+                Ok(Item::Fact(..)) => outcome(recorded.next()),
             };
             count(&mut counts, result.outcome());
             if result.outcome() != IngestOutcome::Accepted {
@@ -231,7 +248,9 @@ fn conflict_of(conflict: Conflict) -> (&'static str, &'static str) {
     match conflict {
         Conflict::ActivityId => ("activity_id", "is taken by an activity with other content, which stays"),
         Conflict::Identity => {
-            ("user", "has keys of two people who cannot be one, or would give one more than 128")
+            let cause = "has keys of people who cannot be one: two declared accounts, two object ids or SIDs, or more \
+                         than 128 keys";
+            ("user", cause)
         }
         Conflict::RiskAlertId => ("alert_id", "is taken by an alert of another user, which stays"),
     }

@@ -23,6 +23,12 @@ impl CallLimit {
     pub fn new(max: usize) -> Self {
         Self(Arc::new(Semaphore::new(max)))
     }
+
+    /// Returns a limit that no number of calls reaches, for what must not be refused because of load.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(Semaphore::MAX_PERMITS)
+    }
 }
 
 impl<S> Layer<S> for CallLimit {

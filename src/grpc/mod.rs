@@ -1,6 +1,7 @@
 //! The services: parse, admit, ask, render; nothing else.
 
 pub mod status;
+pub mod room;
 pub mod reply;
 pub mod codec;
 pub mod handover;

@@ -1,6 +1,6 @@
 //! Requests to domain values: all fields at fault at once, before anything of the tenant is touched.
 
-use crate::domain::dlp_alert::{AlertSeverity, DlpAlert, INVOLVED_USERS_MAX};
+use crate::domain::dlp_alert::{AlertSeverity, DlpAlert, INVOLVED_USERS_MAX, distinct};
 use crate::domain::ids::{TenantId, check_text};
 use crate::domain::time::UtcDay;
 use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey, KEY_BYTES_MAX, KeyError, is_service_name};
@@ -176,7 +176,7 @@ impl Fields {
     fn keys(&mut self, path: Arguments<'_>, user: &pb::UserIdentity) -> Identity {
         let mut identity = Identity::default();
         let mut key = |field: Arguments<'_>, text: &str, read: fn(&str) -> Result<IdentityKey, KeyError>| {
-            if text.is_empty() {
+            if text.is_empty() || is_service_name(text) {
                 return None;
             }
             read(text).map_err(|error| self.refuse(format_args!("{path}.{field}"), error.to_string())).ok()
@@ -205,11 +205,11 @@ impl Fields {
     }
 }
 
+/// An account name says so only where it stands alone: people have been logged on as `root`.
 fn names_a_service(user: &pb::UserIdentity) -> bool {
-    [&user.sid, &user.upn, &user.account_name]
-        .into_iter()
-        .chain(&user.smtp_addresses)
-        .any(|name| is_service_name(name))
+    let others = [&user.entra_object_id, &user.sid, &user.upn].into_iter().chain(&user.smtp_addresses);
+    let is_alone = others.clone().all(String::is_empty);
+    others.chain(is_alone.then_some(&user.account_name)).any(|name| is_service_name(name))
 }
 
 /// Reads one alert.
@@ -232,12 +232,14 @@ fn plain_alert(path: Arguments<'_>, alert: &pb::DlpAlert) -> Result<DlpAlert, In
     let severity = fields.known(format_args!("{path}.severity"), alert.severity);
     let created_at = fields.instant_if_set(format_args!("{path}.created_at"), alert.created_at);
     let users = &alert.involved_users;
-    fields.demand(users.len() <= INVOLVED_USERS_MAX, format_args!("{path}.involved_users"), TOO_MANY_USERS);
-    let mut involved = Vec::with_capacity(users.len().min(INVOLVED_USERS_MAX));
-    for (i, user) in users.iter().take(INVOLVED_USERS_MAX).enumerate() {
+    let mut involved = Vec::with_capacity(users.len().min(PAGE_USERS_MAX));
+    for (i, user) in users.iter().take(PAGE_USERS_MAX).enumerate() {
         let person = fields.person(format_args!("{path}.involved_users[{i}]"), Some(user));
         involved.extend(person.filter(|person| !person.is_empty()));
     }
+    let involved = distinct(involved);
+    let is_few = users.len() <= PAGE_USERS_MAX && involved.len() <= INVOLVED_USERS_MAX;
+    fields.demand(is_few, format_args!("{path}.involved_users"), TOO_MANY_USERS);
     fields.finish(Some(DlpAlert {
         id: alert.alert_id.clone(),
         title: alert.title.clone(),
@@ -366,10 +368,13 @@ mod tests {
 
     #[test]
     fn an_alert_involves_at_most_1000_users_and_no_services() {
-        let at_most = vec![upn("a@x.com"); 1_000];
+        let users = |count| (0..count).map(|n| upn(&format!("a{n}@x.com"))).collect::<Vec<_>>();
         let read = |users| dlp_alert(format_args!("alert"), Some(&alert(users)));
-        assert_eq!(read(at_most).unwrap().involved.len(), 1_000);
-        assert_eq!(fields_at_fault(&alert(vec![upn("a@x.com"); 1_001])), ["alert.involved_users"]);
+        assert_eq!(read(users(1_000)).unwrap().involved.len(), 1_000);
+        assert_eq!(fields_at_fault(&alert(users(1_001))), ["alert.involved_users"]);
+        let again = [users(1_000), users(1_000)].concat();
+        assert_eq!(read(again).unwrap().involved.len(), 1_000, "who is named twice counts once");
+        assert_eq!(fields_at_fault(&alert(vec![upn("a@x.com"); 5_001])), ["alert.involved_users"]);
         let service = pb::UserIdentity { account_name: "DlpAgent".to_owned(), ..upn("") };
         assert!(read(vec![service]).unwrap().involved.is_empty());
     }

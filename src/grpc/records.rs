@@ -12,11 +12,12 @@ use crate::engine::recorder::is_future;
 use crate::grpc::parse::{Fields, not_understood};
 use crate::grpc::status::{Invalid, Violation};
 use crate::intake;
-use crate::intake::AuditRecord;
+use crate::intake::{ACTIVITY_TIME, AlertTimes, AuditRecord};
 use crate::pb;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
+use std::sync::Arc;
 
 const RAW_RECORD_BYTES_MAX: usize = 256 * 1024;
 const OPERATION_BYTES_MAX: usize = 256;
@@ -25,16 +26,39 @@ const DESTINATION_BYTES_MAX: usize = 2_048;
 const POLICY_NAME_BYTES_MAX: usize = 256;
 const POLICY_INDICATORS_MAX: usize = 500;
 const PRIORITY_USERS_MAX: usize = 10_000;
+/// The most principals who may see the priority users of a policy.
+const PRIORITY_REVIEWERS_MAX: usize = 100;
+/// The longest name of a principal, in bytes.
+const PRINCIPAL_BYTES_MAX: usize = 512;
 const INTERVALS_MAX: usize = 20;
 const KIND_BYTES_MAX: usize = 64;
 
 /// What an item means.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// This.
-    Fact(Box<Fact>),
+    /// This, and where it says when.
+    Fact(Box<Fact>, TimePaths),
     /// Nothing that is kept.
     Ignored,
+}
+
+/// Where in an item its instants stand.
+#[derive(Clone, Copy, Debug)]
+pub struct TimePaths {
+    is_raw: bool,
+    fields: AlertTimes,
+}
+
+impl TimePaths {
+    /// Of the messages of the API. An alert is closed when it was updated.
+    const PLAIN: Self = Self {
+        is_raw: false,
+        fields: AlertTimes { created_at: "created_at", updated_at: "updated_at", closed_at: "updated_at" },
+    };
+
+    fn path(self, field: &str) -> String {
+        if self.is_raw { format!("raw_record.{field}") } else { field.to_owned() }
+    }
 }
 
 /// Why an item is refused: its first fault.
@@ -47,7 +71,7 @@ impl Item {
     #[must_use]
     pub fn fact(&self) -> Option<&Fact> {
         match self {
-            Self::Fact(fact) => Some(fact),
+            Self::Fact(fact, _) => Some(fact),
             Self::Ignored => None,
         }
     }
@@ -57,22 +81,31 @@ impl Item {
     /// # Errors
     /// Names the field.
     pub fn no_later_than(self, now: DateTime<Utc>) -> Read {
-        let (field, at) = match self.fact() {
-            Some(Fact::Activity { activity, .. }) => ("occurred_at", activity.at),
-            Some(Fact::Trigger { trigger, .. }) => ("occurred_at", trigger.at),
-            Some(Fact::RiskAlert { alert, .. }) => ("updated_at", alert.updated_at.max(alert.created_at)),
-            _ => return Ok(self),
+        let Self::Fact(fact, paths) = &self else { return Ok(self) };
+        let happened = if paths.is_raw { ACTIVITY_TIME } else { "occurred_at" };
+        let AlertTimes { created_at, updated_at, closed_at } = paths.fields;
+        let times = match &**fact {
+            Fact::Activity { activity, .. } => [Some((happened, activity.at)), None, None],
+            Fact::Trigger { trigger, .. } => [Some((happened, trigger.at)), None, None],
+            Fact::RiskAlert { alert, .. } => [
+                Some((created_at, alert.created_at)),
+                Some((updated_at, alert.updated_at)),
+                alert.closed_at.map(|at| (closed_at, at)),
+            ],
+            Fact::User(_) | Fact::Policy(_) | Fact::Membership { .. } => [None; 3],
         };
-        if is_future(at, now) {
-            return Err(Violation::new(field, "must be at most 5 minutes ahead of the server's clock"));
+        match times.into_iter().flatten().find(|(_, at)| is_future(*at, now)) {
+            Some((field, _)) => Err(Violation::new(paths.path(field), TOO_FAR_AHEAD)),
+            None => Ok(self),
         }
-        Ok(self)
     }
 }
 
+const TOO_FAR_AHEAD: &str = "must be at most 5 minutes ahead of the server's clock";
+
 fn accept(fields: Fields, fact: Option<Fact>) -> Read {
     match fields.finish(fact) {
-        Ok(fact) => Ok(Item::Fact(Box::new(fact))),
+        Ok(fact) => Ok(Item::Fact(Box::new(fact), TimePaths::PLAIN)),
         Err(invalid) => Err(first(invalid)),
     }
 }
@@ -145,7 +178,8 @@ fn raw(text: &str) -> Result<&str, Rejected> {
 pub fn raw_activity(text: &str) -> Read {
     match intake::activity(raw(text)?) {
         Ok(AuditRecord::Activity { user, activity }) => {
-            Ok(Item::Fact(Box::new(Fact::Activity { user, activity })))
+            let times = TimePaths { is_raw: true, ..TimePaths::PLAIN };
+            Ok(Item::Fact(Box::new(Fact::Activity { user, activity }), times))
         }
         Ok(AuditRecord::Ignored) => Ok(Item::Ignored),
         Err(error) => Err(first(not_understood(format_args!("raw_record"), error))),
@@ -159,7 +193,8 @@ pub fn raw_activity(text: &str) -> Read {
 pub fn raw_risk_alert(text: &str) -> Read {
     match intake::risk_alert(raw(text)?) {
         Ok(imported) => {
-            Ok(Item::Fact(Box::new(Fact::RiskAlert { user: imported.user, alert: imported.alert })))
+            let fact = Fact::RiskAlert { user: imported.user, alert: imported.alert };
+            Ok(Item::Fact(Box::new(fact), TimePaths { is_raw: true, fields: imported.times }))
         }
         Err(error) => Err(first(not_understood(format_args!("raw_record"), error))),
     }
@@ -207,6 +242,7 @@ pub fn policy(record: &pb::PolicyRecord) -> Read {
     let volume_cutoff =
         fields.between("volume_cutoff", record.volume_cutoff, 1..=Thresholds::MAX, Policy::VOLUME_CUTOFF);
     let priority_users = priority_users(&mut fields, &record.priority_users);
+    let priority_reviewers = priority_reviewers(&mut fields, &record.priority_reviewers);
     let fact = id.zip(trigger_rule).map(|(id, rule)| {
         Fact::Policy(Policy {
             id,
@@ -221,6 +257,7 @@ pub fn policy(record: &pb::PolicyRecord) -> Read {
             alert_threshold,
             volume_cutoff,
             priority_users,
+            priority_reviewers,
         })
     });
     accept(fields, fact)
@@ -264,6 +301,15 @@ fn priority_users(
         keys.extend(identity.iter().flat_map(Identity::keys).cloned());
     }
     keys
+}
+
+fn priority_reviewers(fields: &mut Fields, principals: &[String]) -> BTreeSet<Arc<str>> {
+    let list = format_args!("priority_reviewers");
+    fields.demand(principals.len() <= PRIORITY_REVIEWERS_MAX, list, "must be at most 100");
+    for (i, principal) in principals.iter().take(PRIORITY_REVIEWERS_MAX).enumerate() {
+        fields.text(format_args!("priority_reviewers[{i}]"), principal, PRINCIPAL_BYTES_MAX);
+    }
+    principals.iter().map(|principal| principal.as_str().into()).collect()
 }
 
 /// Reads a user's membership of a policy.

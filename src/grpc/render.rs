@@ -7,10 +7,11 @@ use crate::domain::reason::Reason;
 use crate::domain::severity::Severity;
 use crate::domain::time::Window;
 use crate::domain::timeline::Summary;
-use crate::domain::user::{Identity, IdentityKey};
+use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey};
 use crate::engine::reading::{Cursor, Involved, Queue, Reading, TimelineQuery};
 use crate::gate::admission::SharingGrant;
 use crate::grpc::page::{Bound, PageTokens};
+use crate::grpc::room::Room;
 use crate::pb;
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
@@ -39,13 +40,33 @@ pub struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    /// Renders an alert whose involved users were read from position `at` on.
+    /// Renders the alerts of one answer, each with the people whom it involves. Of the answer's room, what all of
+    /// them are comes first, then reasons and summaries, then timelines, each in the order of the alerts and the
+    /// highest risk first.
     #[must_use]
-    pub fn alert(&self, alert: &DlpAlert, at: usize) -> pb::EnrichedAlert {
-        let queue = self.reading.queue(&alert.involved, at);
+    pub fn alerts(&self, queues: &[(&DlpAlert, Queue)]) -> Vec<pb::EnrichedAlert> {
+        let mut alerts: Vec<_> = queues.iter().map(|(alert, queue)| self.alert(alert, queue)).collect();
+        let mut room = Room::default();
+        for alert in &alerts {
+            room.take(alert);
+        }
+        let involved = queues.iter().map(|(_, queue)| &queue.involved);
+        let mut actors: Vec<(&mut pb::Actor, &Involved)> =
+            alerts.iter_mut().zip(involved).flat_map(|(alert, of)| alert.actors.iter_mut().zip(of)).collect();
+        for (actor, involved) in &mut actors {
+            self.sum_up(actor, involved, &mut room);
+        }
+        for (actor, involved) in &mut actors {
+            self.begin_timeline(actor, involved, &mut room);
+        }
+        alerts
+    }
+
+    /// Renders an alert without what may have to be left out.
+    fn alert(&self, alert: &DlpAlert, queue: &Queue) -> pb::EnrichedAlert {
         let actors = match self.view {
             View::Severity => Vec::new(),
-            View::Summary | View::Full(_) => queue.involved.iter().map(|one| self.actor(one)).collect(),
+            View::Summary | View::Full(_) => queue.involved.iter().map(|one| self.bare(one)).collect(),
         };
         pb::EnrichedAlert {
             alert_id: alert.id.clone(),
@@ -58,34 +79,59 @@ impl Renderer<'_> {
         }
     }
 
-    /// Renders a person.
+    /// Renders the one person of an answer.
     #[must_use]
     pub fn actor(&self, involved: &Involved) -> pb::Actor {
+        let mut actor = self.bare(involved);
+        let mut room = Room::default();
+        room.take(&actor);
+        self.sum_up(&mut actor, involved, &mut room);
+        self.begin_timeline(&mut actor, involved, &mut room);
+        actor
+    }
+
+    /// Renders who a person is, and their level.
+    fn bare(&self, involved: &Involved) -> pb::Actor {
         let assessment = &involved.assessment;
-        let (activities, next_page_token) = self.first_page(involved);
         let latest = assessment.latest_exfiltration.filter(|_| involved.number().is_some());
         pb::Actor {
             user: Some(self.identity(&involved.identity)),
             severity: severity(assessment.level).into(),
             severity_text: assessment.level.word().to_owned(),
             score: assessment.score,
-            reasons: self.reading.reasons(involved).iter().map(reason).collect(),
-            summary: self.reading.summary(involved).as_ref().map(summary),
-            activities,
-            next_page_token,
             ambiguous: involved.ambiguous,
             latest_exfiltration_at: latest.map(timestamp),
+            ..pb::Actor::default()
         }
     }
 
-    fn first_page(&self, involved: &Involved) -> (Vec<pb::Activity>, String) {
-        match self.view {
-            View::Full(size) => self.page(involved, &TimelineQuery::default(), None, size),
-            View::Severity | View::Summary => (Vec::new(), String::new()),
+    /// Adds a person's reasons and summary, or says that there is no room for them.
+    fn sum_up(&self, actor: &mut pb::Actor, involved: &Involved, room: &mut Room) {
+        if involved.number().is_none() {
+            return; // Nothing of them is shown.
+        }
+        if !room.is_full() {
+            let reasons = self.reading.reasons(involved).iter().map(reason).collect();
+            let summary = self.reading.summary(involved).as_ref().map(summary);
+            let part = pb::Actor { reasons, summary, ..pb::Actor::default() };
+            if room.fits(&part) {
+                (actor.reasons, actor.summary) = (part.reasons, part.summary);
+                return;
+            }
+        }
+        actor.truncated = true;
+    }
+
+    /// Adds the first page of a person's timeline, as far as there is room, if the view has it.
+    fn begin_timeline(&self, actor: &mut pb::Actor, involved: &Involved, room: &mut Room) {
+        if let View::Full(size) = self.view {
+            (actor.activities, actor.next_page_token) =
+                self.page(involved, &TimelineQuery::default(), None, size, room);
         }
     }
 
-    /// Renders a page of a person's timeline and the token of the next one.
+    /// Renders a page of a person's timeline and the token of the next one. The page ends early where there is no
+    /// more room, and the next one begins there.
     #[must_use]
     pub fn page(
         &self,
@@ -93,13 +139,18 @@ impl Renderer<'_> {
         query: &TimelineQuery,
         after: Option<&Cursor>,
         size: usize,
+        room: &mut Room,
     ) -> (Vec<pb::Activity>, String) {
         let page = self.reading.timeline(involved, query, after, size);
-        let next = page
-            .next
-            .as_ref()
-            .and_then(|cursor| Some(self.tokens.issue(self.bound(involved, query)?, cursor)));
-        let rows = page.rows.iter().map(|row| self.activity(row.activity())).collect();
+        let rows = page.rows.iter().map(|row| self.activity(row.activity()));
+        let rows: Vec<_> = rows.take_while(|row| room.fits(row)).collect();
+        let next = if rows.len() == page.rows.len() {
+            page.next
+        } else {
+            let last = rows.len().checked_sub(1).map(|last| behind(page.rows[last].activity()));
+            last.or_else(|| after.cloned()).or_else(|| Some(start(query)))
+        };
+        let next = next.and_then(|cursor| Some(self.tokens.issue(self.bound(involved, query)?, &cursor)));
         (rows, next.unwrap_or_default())
     }
 
@@ -139,11 +190,14 @@ impl Renderer<'_> {
                 IdentityKey::ObjectId(id) => user.entra_object_id = id.to_string(),
                 IdentityKey::Sid(sid) => user.sid = spell(sid),
                 IdentityKey::Address(address) if Some(address) == identity.upn() => {}
-                IdentityKey::Address(address) => user.smtp_addresses.push(spell(address)),
+                IdentityKey::Address(address) if user.smtp_addresses.len() < ADDRESSES_MAX => {
+                    user.smtp_addresses.push(spell(address));
+                }
                 IdentityKey::Account(account) if user.account_name.is_empty() => {
                     user.account_name = spell(account);
                 }
-                IdentityKey::Account(_) => {} // The message has room for one; the keys are sorted.
+                // As many as a request may hold: twenty addresses, one account name. The keys are sorted.
+                IdentityKey::Address(_) | IdentityKey::Account(_) => {}
             }
         }
         user
@@ -167,6 +221,17 @@ impl Renderer<'_> {
             severity_text: shown.map(|level| level.word().to_owned()),
         }
     }
+}
+
+/// Returns where a timeline goes on behind an activity.
+fn behind(activity: &Activity) -> Cursor {
+    Cursor { at: activity.at, activity_id: activity.id.as_str().to_owned() }
+}
+
+/// Returns where a timeline begins.
+fn start(query: &TimelineQuery) -> Cursor {
+    let at = if query.oldest_first { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    Cursor { at, activity_id: String::new() }
 }
 
 /// Renders an instant.

@@ -1,7 +1,6 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
 use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff};
-use crate::grpc::status;
 use crate::pb;
 use tonic::{Response, Status};
 
@@ -11,6 +10,8 @@ use tonic::{Response, Status};
 pub enum Custody {
     /// Holds data of users: each piece needs a pass.
     Sealed(Seal),
+    /// Is a refusal that depends on users, in place of the message: it needs a pass too.
+    Refusal(Status, Seal),
     /// Is the constant that needs none.
     Constant,
 }
@@ -28,18 +29,25 @@ impl<M> Reply<M> {
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
 
-    /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer.
+    /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer. As an error
+    /// of the handler it would go past the last door; so it is a response with an empty message, which the hand-over
+    /// layer replaces.
     ///
     /// # Errors
-    /// The refusal, or that of a tenant that does not share when the switch has moved since the grant was given, or
-    /// that it cannot be written down.
+    /// When the switch has moved since the grant was given, or it cannot be written down.
     pub async fn disclose_outcome(
         grant: SharingGrant,
         outcome: Result<M, Status>,
-    ) -> Result<Response<Self>, Status> {
+    ) -> Result<Response<Self>, Refusal>
+    where
+        M: Default,
+    {
         match outcome {
-            Ok(message) => Self::disclose(grant, message).await.map_err(status::refused),
-            Err(refusal) => Err(grant.withhold(refusal).await.map_err(status::refused)?.leave().0),
+            Ok(message) => Self::disclose(grant, message).await,
+            Err(refusal) => {
+                let (refusal, seal) = grant.withhold(refusal).await?.leave();
+                Ok(Self::respond(M::default(), Custody::Refusal(refusal, seal)))
+            }
         }
     }
 

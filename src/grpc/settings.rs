@@ -138,6 +138,7 @@ impl Change {
 
 fn mask(fields: &mut Fields, paths: &[String]) -> Vec<Field> {
     fields.demand(!paths.is_empty(), format_args!("update_mask"), "must name at least one field");
+    fields.demand(paths.len() <= LIST_MAX, format_args!("update_mask"), "must be at most 500 paths");
     let mut mask = Vec::new();
     for (i, path) in paths.iter().take(LIST_MAX).enumerate() {
         let field = Field::named(path);

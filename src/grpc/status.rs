@@ -74,13 +74,14 @@ impl Invalid {
             violations: self
                 .violations
                 .into_iter()
+                .take(VIOLATIONS_MAX)
                 .map(|v| pb::FieldViolation { field: v.field, description: v.description })
                 .collect(),
         }
     }
 }
 
-/// At most so many violations are named, so that the details fit into trailers.
+/// At most so many violations are named, so that the details fit into trailers and those of a page into its answer.
 const VIOLATIONS_MAX: usize = 20;
 
 impl From<Invalid> for Status {
@@ -190,6 +191,12 @@ pub fn too_large() -> Status {
     overloaded("the message is larger than the limit of this service; send less at once")
 }
 
+/// The answer is larger than clients take by default.
+#[must_use]
+pub fn answer_too_large() -> Status {
+    overloaded("the answer would be larger than 4 MiB; ask about fewer users at once")
+}
+
 /// A fault of ours. `cause` goes to the log, the caller reads a constant.
 #[must_use]
 pub fn internal(cause: &str) -> Status {
@@ -211,6 +218,7 @@ pub fn unreadable(error: &prost::DecodeError) -> Status {
     if text.contains("UTF-8") {
         return Invalid::one(ErrorReason::InvalidField, field_of(&text), "must be UTF-8").into();
     }
+    tracing::info!("a request was not a readable message");
     let message = "the request is not a readable message";
     status(Code::Internal, ErrorReason::Internal, message, ErrorDetails::new())
 }
@@ -240,6 +248,23 @@ mod tests {
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "riskshare"));
         let request = status.get_details_bad_request().unwrap();
         assert_eq!(request.field_violations[0].field, "tenant_id");
+    }
+
+    #[test]
+    fn an_unreadable_request_is_logged_without_anything_of_it() {
+        use prost::Message;
+        use std::io::{Read, Seek};
+        use std::sync::Arc;
+        let error = pb::EnrichAlertRequest::decode(&b"\x0a\x7fjohn@contoso.com"[..]).unwrap_err();
+        let mut log = Arc::new(tempfile::tempfile().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(Arc::clone(&log)).finish();
+        let status = tracing::subscriber::with_default(subscriber, || unreadable(&error));
+        assert_eq!(status.code(), Code::Internal);
+        let mut lines = String::new();
+        log.rewind().unwrap();
+        log.read_to_string(&mut lines).unwrap();
+        assert!(lines.contains("INFO") && lines.contains("a request was not a readable message"), "{lines}");
+        assert!(!lines.contains("john"), "{lines}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::domain::user::Identity;
 use crate::intake::error::{Faults, FieldError, IntakeError};
 use crate::intake::field::Field;
 use crate::intake::management_record::{
-    self, Common, DLP_ENDPOINT, DLP_EXCHANGE, DLP_SHAREPOINT, SECURITY_ALERT,
+    self, COMPLIANCE_DLP_ENDPOINT, Common, DLP_ENDPOINT, DLP_EXCHANGE, DLP_SHAREPOINT, SECURITY_ALERT,
 };
 use crate::intake::who::{self, Who};
 use crate::intake::{security_alert, severity};
@@ -18,8 +18,8 @@ pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     let field = record.get("RecordType");
     match management_record::record_type(field)? {
         SECURITY_ALERT => security_alert::dlp_alert(record),
-        DLP_SHAREPOINT | DLP_EXCHANGE | DLP_ENDPOINT => rule_match(record),
-        _ => Err(field.fault("must be of a DLP record: 11, 13, 40 or 63").into()),
+        DLP_SHAREPOINT | DLP_EXCHANGE | DLP_ENDPOINT | COMPLIANCE_DLP_ENDPOINT => rule_match(record),
+        _ => Err(field.fault("must be of a DLP record: 11, 13, 40, 63 or 108").into()),
     }
 }
 
@@ -45,7 +45,7 @@ fn rule_match(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
 /// A match that was undone, or an event that only informs, is no alert. An endpoint record has the operation of
 /// the activity.
 fn check_operation(common: &Common<'_>, field: Field<'_>) -> Result<(), FieldError> {
-    if common.record_type == DLP_ENDPOINT || common.operation == "dlprulematch" {
+    if is_endpoint(common.record_type) || common.operation == "dlprulematch" {
         return Ok(());
     }
     Err(field.fault("must be DlpRuleMatch"))
@@ -69,6 +69,10 @@ fn involved(record: Field<'_>, record_type: i64) -> Result<Vec<Identity>, FieldE
     if metadata.is_absent() { Err(metadata.missing()) } else { Ok(Vec::new()) }
 }
 
+fn is_endpoint(record_type: i64) -> bool {
+    matches!(record_type, DLP_ENDPOINT | COMPLIANCE_DLP_ENDPOINT)
+}
+
 struct Policy<'j> {
     name: &'j str,
     severity: Option<AlertSeverity>,
@@ -86,7 +90,7 @@ fn policy(record: Field<'_>, record_type: i64) -> Result<Policy<'_>, FieldError>
     }
     match found {
         Some(policy) => Ok(policy),
-        None if record_type == DLP_ENDPOINT => endpoint_policy(record.get("PolicyMatchInfo")),
+        None if is_endpoint(record_type) => endpoint_policy(record.get("PolicyMatchInfo")),
         None => Err(details.missing()),
     }
 }

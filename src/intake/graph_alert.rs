@@ -1,13 +1,13 @@
 //! Microsoft Graph `security/alerts_v2`: alerts of DLP (`domain.md` 3.1) and of insider risk management (1.2).
 
-use crate::domain::dlp_alert::{DlpAlert, INVOLVED_USERS_MAX};
+use crate::domain::dlp_alert::{self, DlpAlert, INVOLVED_USERS_MAX};
 use crate::domain::risk_alert::{Origin, RiskAlert, Status};
 use crate::domain::user::Identity;
 use crate::intake::dlp_record::TITLE_BYTES_MAX;
 use crate::intake::error::{Faults, FieldError, IntakeError};
 use crate::intake::field::Field;
 use crate::intake::graph_evidence::{Mention, mentions};
-use crate::intake::{ImportedAlert, management_record, security_alert, severity, who};
+use crate::intake::{AlertTimes, ImportedAlert, management_record, security_alert, severity, who};
 use chrono::{DateTime, Utc};
 
 const DLP: [&str; 2] = ["dataLossPrevention", "microsoftDataLossPrevention"];
@@ -22,7 +22,8 @@ pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     let severity = faults.keep(severity::of_dlp_alert(record.get("severity")));
     let title = faults.keep(record.get("title").text());
     let evidence = record.get("evidence");
-    let involved: Vec<_> = mentions(evidence, &mut faults).into_iter().map(|m| m.identity).collect();
+    let mentions = mentions(evidence, &mut faults).into_iter().map(|mention| mention.identity);
+    let involved = dlp_alert::distinct(mentions.collect());
     if involved.len() > INVOLVED_USERS_MAX {
         faults.note(evidence.fault("must name at most 1000 users"));
     }
@@ -66,7 +67,14 @@ pub(super) fn risk_alert(record: Field<'_>) -> Result<ImportedAlert, IntakeError
             updated_at,
             closed_at: closed_at(status, resolved_at?, updated_at),
         };
-        Some(ImportedAlert { user: user?, alert })
+        let resolved =
+            if resolved_at.flatten().is_some() { "resolvedDateTime" } else { "lastUpdateDateTime" };
+        let times = AlertTimes {
+            created_at: "createdDateTime",
+            updated_at: "lastUpdateDateTime",
+            closed_at: resolved,
+        };
+        Some(ImportedAlert { user: user?, alert, times })
     })();
     faults.finish(imported)
 }

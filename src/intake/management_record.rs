@@ -7,25 +7,33 @@ use chrono::{DateTime, Utc};
 
 pub(super) const EXCHANGE_ADMIN: i64 = 1;
 pub(super) const EXCHANGE_ITEM: i64 = 2;
+pub(super) const EXCHANGE_ITEM_GROUP: i64 = 3;
 pub(super) const SHAREPOINT_FILE: i64 = 6;
 pub(super) const DLP_SHAREPOINT: i64 = 11;
 pub(super) const DLP_EXCHANGE: i64 = 13;
 pub(super) const SHAREPOINT_SHARING: i64 = 14;
 pub(super) const SECURITY_ALERT: i64 = 40;
+pub(super) const EXCHANGE_ITEM_AGGREGATED: i64 = 50;
 pub(super) const DLP_ENDPOINT: i64 = 63;
+/// What newer metadata calls a DLP match of a device. Activities of devices are read from 63 alone: read from both,
+/// one copy would count twice.
+pub(super) const COMPLIANCE_DLP_ENDPOINT: i64 = 108;
 /// A record type that is given by a name which is not in [`NAMES`].
 const OTHER: i64 = -1;
 
 /// Names that some exports give instead of the number.
-const NAMES: [(&str, i64); 8] = [
+const NAMES: [(&str, i64); 11] = [
     ("ExchangeAdmin", EXCHANGE_ADMIN),
     ("ExchangeItem", EXCHANGE_ITEM),
+    ("ExchangeItemGroup", EXCHANGE_ITEM_GROUP),
+    ("ExchangeItemAggregated", EXCHANGE_ITEM_AGGREGATED),
     ("SharePointFileOperation", SHAREPOINT_FILE),
     ("ComplianceDLPSharePoint", DLP_SHAREPOINT),
     ("ComplianceDLPExchange", DLP_EXCHANGE),
     ("SharePointSharingOperation", SHAREPOINT_SHARING),
     ("SecurityComplianceAlerts", SECURITY_ALERT),
     ("DLPEndpoint", DLP_ENDPOINT),
+    ("ComplianceDLPEndpoint", COMPLIANCE_DLP_ENDPOINT),
 ];
 
 /// The common part of a record.

@@ -53,10 +53,24 @@ pub struct ImportedAlert {
     pub user: Identity,
     /// The alert; its origin is [`crate::domain::risk_alert::Origin::Imported`].
     pub alert: RiskAlert,
+    /// Where the record says when the alert was raised, updated and closed.
+    pub times: AlertTimes,
 }
 
+/// The fields of a record from which the times of a risk alert are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "named as in the alert")]
+pub struct AlertTimes {
+    pub created_at: &'static str,
+    pub updated_at: &'static str,
+    pub closed_at: &'static str,
+}
+
+/// The field of an audit record that says when it happened.
+pub const ACTIVITY_TIME: &str = "CreationTime";
+
 /// Reads a DLP alert: Microsoft Graph `security/alerts_v2`, a Management Activity API DLP record (RecordType 11,
-/// 13 or 63) or RecordType 40 DLP alert, or OCSF Data Security Finding (`domain.md` section 3).
+/// 13, 63 or 108) or RecordType 40 DLP alert, or OCSF Data Security Finding (`domain.md` section 3).
 ///
 /// # Errors
 /// [`IntakeError`]; an alert of another product is a fault of the field that says so.

@@ -1,6 +1,6 @@
 //! OCSF Data Security Finding, class 2006 (`domain.md` 3.4).
 
-use crate::domain::dlp_alert::{AlertSeverity, DlpAlert, INVOLVED_USERS_MAX};
+use crate::domain::dlp_alert::{self, AlertSeverity, DlpAlert, INVOLVED_USERS_MAX};
 use crate::domain::user::{Identity, IdentityKey, is_service_name};
 use crate::intake::dlp_record::TITLE_BYTES_MAX;
 use crate::intake::error::{Faults, FieldError, IntakeError};
@@ -84,6 +84,7 @@ fn involved(record: Field<'_>) -> Result<Vec<Identity>, FieldError> {
             involved.push(identity);
         }
     }
+    let involved = dlp_alert::distinct(involved);
     if involved.len() > INVOLVED_USERS_MAX {
         return Err(resources.fault("must name at most 1000 users"));
     }

@@ -11,7 +11,7 @@ use crate::intake::field::Field;
 use crate::intake::json::Json;
 use crate::intake::management_record::{self, SECURITY_ALERT};
 use crate::intake::who::{self, Who};
-use crate::intake::{ImportedAlert, severity};
+use crate::intake::{ACTIVITY_TIME, AlertTimes, ImportedAlert, severity};
 
 /// Reads an alert of category `DataLossPrevention`.
 pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
@@ -72,7 +72,9 @@ pub(super) fn risk_alert(record: Field<'_>) -> Result<ImportedAlert, IntakeError
             updated_at: at,
             closed_at: status.is_closed().then_some(at),
         };
-        Some(ImportedAlert { user, alert })
+        let times =
+            AlertTimes { created_at: ACTIVITY_TIME, updated_at: ACTIVITY_TIME, closed_at: ACTIVITY_TIME };
+        Some(ImportedAlert { user, alert, times })
     })();
     faults.finish(imported)
 }

@@ -3,6 +3,7 @@
 use crate::domain::user::{Identity, IdentityKey, KeyError, Personal, is_service_name};
 use crate::intake::error::FieldError;
 use crate::intake::field::Field;
+use std::borrow::Cow;
 
 /// The longest name to show, in bytes. A longer one is cut.
 const DISPLAY_NAME_BYTES_MAX: usize = 256;
@@ -17,16 +18,44 @@ pub(super) enum Who {
     Person(Identity),
 }
 
-/// Reads a text that may name a person in any way: UPN, object id, SID or `domain\account`.
+/// Reads a text that may name a person in any way: UPN, object id, SID or `domain\account`, each also in a claim.
 pub(super) fn any_name(field: Field<'_>) -> Result<Who, FieldError> {
     let Some(text) = field.text()? else { return Ok(Who::Nobody) };
-    if is_service_name(text) {
+    let text = without_claim(text);
+    let text = decoded_urn(text);
+    if is_service_name(&text) || text.starts_with(ANONYMOUS_URN) {
         return Ok(Who::Service);
     }
-    match identity_of(text) {
+    match identity_of(&text) {
         Ok(identity) => Ok(Who::Person(identity)),
         Err(error) => Err(key_fault(field, error)),
     }
+}
+
+/// Begins the name of whoever used a link for anybody: nobody whom a key could find.
+const ANONYMOUS_URN: &str = "urn:spo:anon#";
+
+/// Returns the name in a claim of SharePoint: `alex@contoso.com` of `i:0#.f|membership|alex@contoso.com`,
+/// `contoso\alex` of `i:0#.w|contoso\alex`. Another text stays as it is.
+fn without_claim(text: &str) -> &str {
+    let is_claim = text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("i:0"));
+    match text.rsplit_once('|') {
+        Some((_, name)) if is_claim => name.trim(),
+        _ => text,
+    }
+}
+
+/// Spells SharePoint's names of outsiders, which a claim holds with escapes, in one way.
+fn decoded_urn(text: &str) -> Cow<'_, str> {
+    for escaped in ["urn%3aspo%3a", "urn:spo:"] {
+        match text.split_at_checked(escaped.len()) {
+            Some((start, rest)) if start.eq_ignore_ascii_case(escaped) => {
+                return Cow::Owned(format!("urn:spo:{}", rest.to_ascii_lowercase()));
+            }
+            _ => {}
+        }
+    }
+    Cow::Borrowed(text)
 }
 
 fn identity_of(text: &str) -> Result<Identity, KeyError> {
@@ -109,6 +138,42 @@ mod tests {
         }
         assert!(matches!(read(" "), Ok(Who::Nobody)));
         assert!(read("alex").is_err());
+    }
+
+    #[test]
+    fn a_claim_names_whom_it_is_about() {
+        let same = |claim: &str, name: &str| {
+            let (Ok(Who::Person(one)), Ok(Who::Person(other))) = (read(claim), read(name)) else {
+                panic!("{claim}")
+            };
+            assert_eq!(one, other, "{claim}");
+            assert!(!one.is_guest_name());
+        };
+        same("i:0#.f|membership|alex@contoso.com", "alex@contoso.com");
+        same("I:0h.f|membership|Alex@contoso.com", "alex@contoso.com");
+        same("i:0#.w|contoso\\alex", "CONTOSO\\alex");
+        assert!(matches!(
+            read("i:0i.t|00000003-0000-0ff1-ce00-000000000000|app@sharepoint"),
+            Ok(Who::Service)
+        ));
+        assert!(
+            read("x|alex@contoso.com").is_ok_and(|who| !matches!(who, Who::Person(one)
+            if one.has(&IdentityKey::address("alex@contoso.com").unwrap()))),
+            "no claim"
+        );
+    }
+
+    #[test]
+    fn a_guest_of_sharepoint_is_nobody_of_the_tenant_and_an_anonymous_one_nobody_at_all() {
+        for guest in
+            ["urn:spo:guest#alex@contoso.com", "i:0#.f|membership|urn%3Aspo%3Aguest#alex@contoso.com"]
+        {
+            let Ok(Who::Person(one)) = read(guest) else { panic!("{guest}") };
+            assert!(one.is_guest_name() && !one.has(&IdentityKey::address("alex@contoso.com").unwrap()));
+            assert!(one.has(&IdentityKey::address("urn:spo:guest#alex@contoso.com").unwrap()), "{guest}");
+        }
+        let anonymous = "urn:spo:anon#a0b1c2";
+        assert!(matches!(read(anonymous), Ok(Who::Service)));
     }
 
     #[test]

@@ -11,9 +11,10 @@ pub mod embedded;
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};
 use crate::domain::ids::TenantId;
+use crate::domain::pseudonym::Pseudonym;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
-use crate::domain::user::Identity;
+use crate::domain::user::{Identity, UserNo};
 use async_trait::async_trait;
 use std::any::Any;
 use std::sync::Arc;
@@ -103,6 +104,15 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets activities of days before the horizon that ends with `today`, and returns how many.
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError>;
 
+    /// Erases whom the keys point at: everything that was recorded of them, from memory and from every file, and their
+    /// keys from the priority users of policies. Returns how many people that were, once it is durable, or `None`,
+    /// with nobody erased, when the keys point at people who cannot be one. Their numbers never come again.
+    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError>;
+
+    /// Returns who users are, by their numbers, for those who may resolve them; nothing for a number that is nobody's
+    /// or was erased. A number that went into another is that one.
+    async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError>;
+
     /// Returns the random key with which page tokens are authenticated: the same for the life of the data.
     async fn token_key(&self) -> Result<[u8; 32], StoreError>;
 }
@@ -145,6 +155,17 @@ pub struct ChangedSettings {
     pub settings: VersionedSettings,
     /// No pass of the time before is left.
     pub drained: bool,
+}
+
+/// Who a user is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The number now.
+    pub user: UserNo,
+    /// The pseudonym, given with the first fact and kept for ever.
+    pub pseudonym: Pseudonym,
+    /// The names.
+    pub identity: Identity,
 }
 
 /// What is known of some people at one instant.

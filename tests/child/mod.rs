@@ -20,9 +20,15 @@ impl Server {
 
     /// Starts it at a given address.
     pub fn start_at(data: &Path, listen: &str) -> Self {
+        Self::start_with(data, listen, &[])
+    }
+
+    /// Starts it with more in its environment.
+    pub fn start_with(data: &Path, listen: &str, environment: &[(&str, &Path)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_riskshare"))
             .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

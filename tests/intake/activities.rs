@@ -205,10 +205,17 @@ fn mail_counts_when_an_attachment_goes_outside() {
     };
     let both = mail("plan.docx (12345b)", &["kim@fabrikam.com", "sam@contoso.com"]);
     for operation in ["Send", "SendAs", "SendOnBehalf"] {
-        assert_eq!(
-            activity(&with(&base(2, operation), &both)),
-            format!("EmailExternal | {operation} | plan.docx | kim@fabrikam.com | None | alex@contoso.com")
-        );
+        for record_type in [2, 3, 50] {
+            assert_eq!(
+                activity(&with(&base(record_type, operation), &both)),
+                format!(
+                    "EmailExternal | {operation} | plan.docx | kim@fabrikam.com | None | alex@contoso.com"
+                )
+            );
+        }
+        let named = with(&both, &json!({"RecordType": "ExchangeItemAggregated"}));
+        assert!(activity(&with(&base(2, operation), &named.parse().unwrap())).starts_with("EmailExternal"));
+        assert_eq!(indicator(99, operation, &both), "ignored", "no mailbox audit");
     }
     assert_eq!(indicator(2, "Send", &mail("plan.docx (1b)", &["sam@contoso.com"])), "ignored");
     assert_eq!(indicator(2, "Send", &mail("", &["kim@fabrikam.com"])), "ignored");

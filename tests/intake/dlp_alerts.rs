@@ -95,12 +95,12 @@ fn recipients_and_services_are_not_involved() {
 }
 
 #[test]
-fn each_mention_is_one_identity_and_a_guest_is_one_too() {
+fn each_different_mention_is_one_identity_and_a_guest_is_one_too() {
     let account = |upn: &str| evidence("user", &json!({"userAccount": {"userPrincipalName": upn}}));
     let upns = ["alex@contoso.com", "ALEX@contoso.com", "kim_fabrikam.com#EXT#@contoso.onmicrosoft.com"];
     let alert = graph(&json!(upns.map(account)));
     let shown = dlp_alert(&alert.to_string());
-    let expected = "| alex@contoso.com, alex@contoso.com, kim_fabrikam.com#ext#@contoso.onmicrosoft.com";
+    let expected = "| alex@contoso.com, kim_fabrikam.com#ext#@contoso.onmicrosoft.com";
     assert!(shown.ends_with(expected), "{shown}");
 }
 
@@ -193,11 +193,28 @@ fn a_graph_alert_says_what_is_wrong_with_it() {
 }
 
 #[test]
-fn an_alert_involves_at_most_a_thousand_mentions() {
-    let alex = evidence("user", &json!({"userAccount": {"userPrincipalName": "alex@contoso.com"}}));
-    let alert = |count| dlp_alert(&graph(&Value::Array(vec![alex.clone(); count])).to_string());
+fn an_alert_involves_at_most_a_thousand_people_however_often_it_names_each() {
+    let user =
+        |n| evidence("user", &json!({"userAccount": {"userPrincipalName": format!("alex{n}@contoso.com")}}));
+    let alert = |count| dlp_alert(&graph(&(0..count).map(user).collect::<Value>()).to_string());
     assert!(alert(1_000).starts_with("da-1"));
     assert_eq!(alert(1_001), "! evidence must name at most 1000 users");
+    let sender = json!({"emailAddress": "alex@contoso.com"});
+    let mail = evidence("analyzedMessage", &json!({"p1Sender": sender, "p2Sender": sender}));
+    let mails = dlp_alert(&graph(&Value::Array(vec![mail; 501])).to_string());
+    assert!(mails.ends_with("| alex@contoso.com"), "{mails}");
+
+    let finding = |owners: Vec<Value>| {
+        let resources: Vec<Value> = owners.iter().map(|owner| json!({"owner": owner})).collect();
+        dlp_alert(
+            &json!({"class_uid": 2006, "time": 1_777_000_000_000_i64, "finding_info": {"uid": "f-1"},
+            "resources": resources})
+            .to_string(),
+        )
+    };
+    let owner = |n| json!({"email_addr": format!("alex{n}@contoso.com")});
+    assert_eq!(finding((0..1_001).map(owner).collect()), "! resources must name at most 1000 users");
+    assert!(finding(vec![owner(1); 1_001]).ends_with("| alex1@contoso.com"));
 }
 
 fn record(record_type: i64, changes: &Value) -> String {
@@ -238,7 +255,9 @@ fn the_actor_of_a_dlp_record_is_in_its_metadata_first() {
     }
     let device = json!({"UserId": "CONTOSO\\alex", "Operation": "FileUploadedToCloud", "PolicyDetails": null,
         "PolicyMatchInfo": {"PolicyName": "Devices", "RuleName": "Block"}});
-    assert_eq!(record(63, &device), format!("r-1 |  | Devices | {at} | - | contoso\\alex"));
+    for record_type in [63, 108] {
+        assert_eq!(record(record_type, &device), format!("r-1 |  | Devices | {at} | - | contoso\\alex"));
+    }
 }
 
 #[test]
@@ -269,8 +288,13 @@ fn a_dlp_record_says_what_is_wrong_with_it() {
             json!({"UserId": "alex@contoso.com", "PolicyDetails": null}),
             "! PolicyMatchInfo names no policy: the record is an activity and no alert",
         ),
-        (6, json!({}), "! RecordType must be of a DLP record: 11, 13, 40 or 63"),
-        (33, json!({}), "! RecordType must be of a DLP record: 11, 13, 40 or 63"),
+        (
+            108,
+            json!({"UserId": "alex@contoso.com", "PolicyDetails": null}),
+            "! PolicyMatchInfo names no policy: the record is an activity and no alert",
+        ),
+        (6, json!({}), "! RecordType must be of a DLP record: 11, 13, 40, 63 or 108"),
+        (33, json!({}), "! RecordType must be of a DLP record: 11, 13, 40, 63 or 108"),
     ] {
         assert_eq!(record(record_type, &changes), expected);
     }

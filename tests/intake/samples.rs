@@ -11,7 +11,7 @@ use std::path::PathBuf;
 struct Row(&'static str, std::ops::Range<usize>, &'static str, &'static str, &'static str);
 
 const UNKNOWN: &str = "unknown format";
-const NO_DLP_RECORD: &str = "! RecordType must be of a DLP record: 11, 13, 40 or 63";
+const NO_DLP_RECORD: &str = "! RecordType must be of a DLP record: 11, 13, 40, 63 or 108";
 const NOT_40: &str = "! RecordType must be 40";
 const NO_TYPE: &str = "! RecordType is missing";
 const OTHER_THAN_DLP: &str = "! serviceSource must be dataLossPrevention or microsoftDataLossPrevention";

@@ -8,9 +8,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use riskshare::domain::facts::{TenantRules, UserFacts};
-use riskshare::domain::ids::TenantId;
+use riskshare::domain::ids::{PolicyId, RiskAlertId, TenantId};
 use riskshare::domain::risk_alert;
 use riskshare::domain::risk_alert::{Origin, RiskAlert, Status};
+use riskshare::domain::severity::Severity;
 use riskshare::domain::time::UtcDay;
 use uuid::Uuid;
 
@@ -170,4 +171,48 @@ fn marks(facts: &UserFacts, changed: &[RiskAlert], rules: &TenantRules, now: Dat
         mark(is_held && score >= i64::from(policy.alert_threshold), "import holds the place");
     }
     marks
+}
+
+/// Records of one imported alert, many of one instant.
+fn records() -> impl Strategy<Value = Vec<RiskAlert>> {
+    let statuses = vec![Status::NeedsReview, Status::Confirmed, Status::Resolved, Status::Dismissed];
+    let severities = vec![Severity::Low, Severity::Medium, Severity::High];
+    let record = (0_i64..3, 0_i64..3, select(statuses), select(severities), any::<bool>(), 0_i64..2);
+    let record = record.prop_map(|(created, updated, status, severity, exfiltration, closed)| {
+        let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0).unwrap();
+        RiskAlert {
+            id: RiskAlertId::new("risk-1").unwrap(),
+            policy: PolicyId::new(["p", "q"][usize::from(closed == 1)]).unwrap(),
+            severity,
+            score: severity.cut(),
+            status,
+            origin: Origin::Imported { exfiltration },
+            created_at: at(created),
+            updated_at: at(updated + 3),
+            closed_at: status.is_closed().then(|| at(updated + closed)),
+        }
+    });
+    vec(record, 1..6)
+}
+
+#[test]
+fn records_of_one_alert_end_in_one_state_in_whatever_order_they_arrive() {
+    let orders = records().prop_flat_map(|records| (Just(records.clone()), Just(records).prop_shuffle()));
+    let tally = run(2_000, &orders, |(records, shuffled)| {
+        let end = |records: &[RiskAlert]| {
+            let (first, others) = records.split_first().unwrap();
+            others.iter().fold(first.clone(), |known, record| known.updated(record).unwrap_or(known))
+        };
+        let (last, again) = (end(&records), end(&shuffled));
+        prop_assert_eq!(&last, &again);
+        prop_assert_eq!(last.updated(&records[0]), None, "a record that comes again");
+        let latest: Vec<_> = records.iter().filter(|record| record.updated_at == last.updated_at).collect();
+        prop_assert!(records.iter().all(|record| record.updated_at <= last.updated_at));
+        let is_closed = latest.iter().any(|record| record.status.is_closed());
+        prop_assert_eq!(last.status.is_closed(), is_closed, "closed counts before open");
+        let of_kind = latest.iter().filter(|record| record.status.is_closed() == is_closed);
+        prop_assert_eq!(Some(last.severity), of_kind.map(|record| record.severity).max());
+        Ok(if latest.len() > 1 { vec!["tie".to_owned()] } else { vec![] })
+    });
+    tally.expect(200, &["tie"]);
 }

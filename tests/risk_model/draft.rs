@@ -232,6 +232,7 @@ impl RulesDraft {
                 alert_threshold: draft.alert_threshold,
                 volume_cutoff: draft.volume_cutoff,
                 priority_users: draft.priority.then(key).into_iter().collect(),
+                priority_reviewers: [].into(),
             };
             (policy.id.clone(), policy)
         });

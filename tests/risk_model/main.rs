@@ -8,4 +8,5 @@ mod levels;
 mod naive;
 mod run;
 mod shown;
+mod taxonomy;
 mod validity;

@@ -359,3 +359,19 @@ async fn no_name_address_or_file_of_anybody_is_in_the_log() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_erasure_is_written_down_without_the_name_and_the_lines_before_it_stay() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    tenant.leaker(JOHN, 10).await;
+    tenant.enrich(&[JOHN]).await;
+    let before = world.written_down(&tenant.id).await;
+    let request = pb::DeleteUserRequest { tenant_id: tenant.id.clone(), user: Some(upn(JOHN)) };
+    assert_eq!(world.ingest().delete_user(request).await.unwrap().into_inner().erased_users, 1);
+    let mut after = world.written_down(&tenant.id).await;
+    let line = after.pop().unwrap();
+    assert_eq!((line.action.as_str(), line.outcome()), ("DeleteUser", AuditOutcome::Changed));
+    assert_eq!(after, before);
+    assert!(world.verify(&tenant.id, None).await.valid);
+}

@@ -7,6 +7,9 @@ use prost::Message;
 use riskshare::pb;
 use riskshare::pb::enrich_alert_result::Result as Of;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 const ENRICH: &str = "AlertEnrichmentService/EnrichAlert";
 
@@ -93,7 +96,7 @@ async fn a_page_holds_at_most_500_alerts_and_5000_users_and_refuses_bad_alerts_o
     let too_much = pb::BatchEnrichAlertsRequest {
         view: pb::EnrichmentView::Full.into(),
         activity_page_size: 200,
-        ..page(vec![alert("a", vec![upn("john@contoso.com"); 10]); 26])
+        ..page(vec![alert("a", (0..10).map(|n| upn(&format!("user{n}@contoso.com"))).collect()); 26])
     };
     let refusal = world.enrichment().batch_enrich_alerts(too_much).await.unwrap_err();
     assert_eq!(
@@ -325,7 +328,7 @@ async fn activities_of_before_the_horizon_are_acknowledged_counted_and_not_kept(
 }
 
 #[tokio::test]
-async fn the_call_limit_refuses_what_is_too_much_and_recovers() {
+async fn the_call_limit_refuses_what_is_too_much_but_never_the_switch_and_recovers() {
     let world = World::start_with(|config| config.limits.max_concurrent_requests = 1).await;
     let tenant = world.tenant().await;
     let (batches, stream) = tokio::sync::mpsc::channel(1);
@@ -333,6 +336,13 @@ async fn the_call_limit_refuses_what_is_too_much_and_recovers() {
     let mut acks = world.ingest().stream_activities(stream).await.unwrap().into_inner();
     let refusal = enrich(&world, tenant.ask(pb::EnrichmentView::Full, vec![])).await;
     assert_eq!((refusal.code(), reason(&refusal).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    // Sharing can be turned off all the same, and whoever watches over the server is answered.
+    tenant.share(false).await;
+    let settings = pb::GetSettingsRequest { tenant_id: tenant.id.clone() };
+    let settings = world.settings().get_settings(settings).await.unwrap().into_inner().settings.unwrap();
+    assert!(!settings.data_sharing_enabled);
+    let health = HealthClient::new(world.channel.clone()).check(HealthCheckRequest::default()).await;
+    assert_eq!(health.unwrap().into_inner().status(), ServingStatus::Serving);
     drop(batches);
     assert!(acks.message().await.unwrap().is_none());
     drop(acks);
@@ -344,7 +354,7 @@ async fn the_call_limit_refuses_what_is_too_much_and_recovers() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(column, "None");
+    assert_eq!(column, "User data is not available");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Promise 2 and 4 as far as one server shows them: what was acknowledged is there after a restart, once, and gives
-//! the same answer. `tests/crash.rs` takes the power away.
+//! the same answer. `tests/crash.rs` kills the server, and `tests/sync`
+//! fails its syncs.
 
 use crate::wire::seen;
 use crate::world::*;

@@ -39,6 +39,98 @@ async fn no_byte_of_a_hidden_activity_leaves_whatever_its_indicator() {
     assert_eq!(before, after);
 }
 
+/// One tie for the highest risk, and one user at None.
+const PEOPLE: [&str; 3] = ["kate@contoso.com", "john@contoso.com", "idle@contoso.com"];
+
+#[tokio::test]
+async fn no_name_in_a_hidden_fact_leaves_or_moves_anybody_whether_declared_or_not() {
+    let world = World::start().await;
+    for declared in [false, true] {
+        let tenant = world.tenant().await;
+        for user in PEOPLE.into_iter().filter(|_| declared) {
+            tenant.declare(pb::UserRecord { user: Some(upn(user)), ..Default::default() }).await;
+        }
+        tenant.leaker("kate@contoso.com", 2).await;
+        tenant.leaker("john@contoso.com", 2).await;
+        let before = names(&tenant).await;
+        for user in ["kate@contoso.com", "idle@contoso.com"] {
+            name_in_hidden_facts(&tenant, user).await;
+        }
+        let after = names(&tenant).await;
+        for answer in &after {
+            assert!(answer.is_ok() && !answer.holds(CANARY) && !answer.holds("S-1-5-21"), "{answer:?}");
+        }
+        assert_eq!(before, after);
+    }
+}
+
+/// Records a badge and an HR trigger that say much about who the user is.
+async fn name_in_hidden_facts(tenant: &Tenant<'_>, user: &str) {
+    let (id, when) = (user.as_bytes()[0], tenant.world.now() - TimeDelta::minutes(30));
+    let named = pb::UserIdentity {
+        entra_object_id: format!("00000000-0000-4000-8000-0000000000{id:02x}"),
+        sid: format!("S-1-5-21-{id}"),
+        smtp_addresses: vec![format!("{CANARY}-{id}@private.example")],
+        account_name: format!("CORP\\{CANARY}-{id}"),
+        display_name: format!("{CANARY} (HR case 12)"),
+        ..upn(user)
+    };
+    let badge = pb::ActivityRecord { user: Some(named.clone()), ..activity(user, "PhysicalAccess", when) };
+    assert_eq!(tenant.record(vec![badge]).await.results, []);
+    let trigger = pb::TriggerRecord {
+        policy_id: "leaks".to_owned(),
+        user: Some(pb::UserIdentity { account_name: format!("CORP\\{CANARY}-hr-{id}"), ..named }),
+        occurred_at: Some(timestamp(when)),
+        kind: "hr".to_owned(),
+    };
+    let request = pb::RecordTriggersRequest { tenant_id: tenant.id.clone(), triggers: vec![trigger] };
+    let answer = tenant.world.ingest().record_triggers(request).await.unwrap().into_inner();
+    assert_eq!(answer.results, []);
+}
+
+async fn names(tenant: &Tenant<'_>) -> Vec<crate::wire::Seen> {
+    let ask = tenant.ask(pb::EnrichmentView::Full, PEOPLE.map(upn).to_vec());
+    let batch = pb::BatchEnrichAlertsRequest {
+        tenant_id: tenant.id.clone(),
+        alerts: vec![ask.alert.clone().unwrap()],
+        view: pb::EnrichmentView::Summary.into(),
+        ..Default::default()
+    };
+    let assets = tenant.incident(&PEOPLE);
+    let entities = pb::ListImpactedEntitiesRequest {
+        tenant_id: tenant.id.clone(),
+        incident_id: assets.incident_id.clone(),
+        alerts: assets.alerts.clone(),
+    };
+    let mut all = vec![
+        seen(tenant.world, "AlertEnrichmentService/EnrichAlert", &ask).await,
+        seen(tenant.world, "AlertEnrichmentService/BatchEnrichAlerts", &batch).await,
+        seen(tenant.world, "IncidentService/GetImpactedAssets", &assets).await,
+        seen(tenant.world, "IncidentService/ListImpactedEntities", &entities).await,
+    ];
+    for user in PEOPLE {
+        all.push(seen(tenant.world, "IncidentService/GetUserRisk", &tenant.user_risk(user)).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_person_is_shown_by_what_was_declared_and_what_the_caller_said() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let kate = pb::UserIdentity { display_name: "Kate Roe".to_owned(), ..upn("kate@contoso.com") };
+    tenant.declare(pb::UserRecord { user: Some(kate.clone()), ..Default::default() }).await;
+    name_in_hidden_facts(&tenant, "kate@contoso.com").await;
+    let said = pb::UserIdentity {
+        smtp_addresses: vec!["k.roe@contoso.com".to_owned()],
+        display_name: "K. R.".to_owned(),
+        ..upn("kate@contoso.com")
+    };
+    let answer = tenant.enrich_in(pb::EnrichmentView::Full, vec![said.clone()]).await;
+    let expected = pb::UserIdentity { smtp_addresses: said.smtp_addresses, ..kate };
+    assert_eq!(answer.actors[0].user, Some(expected));
+}
+
 async fn texts(tenant: &Tenant<'_>) -> Vec<crate::wire::Seen> {
     let ask = tenant.ask(pb::EnrichmentView::Full, vec![upn("john@contoso.com")]);
     vec![

@@ -44,6 +44,17 @@ async fn a_declared_user_is_found_by_every_key_and_listed_once() {
 }
 
 #[tokio::test]
+async fn addresses_come_back_sorted_whatever_their_order_was() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let smtp_addresses = ["z@contoso.com", "a@contoso.com"].map(str::to_owned).to_vec();
+    let user = pb::UserIdentity { smtp_addresses, ..upn("john@contoso.com") };
+    tenant.declare(pb::UserRecord { user: Some(user), ..Default::default() }).await;
+    let answer = tenant.enrich(&["john@contoso.com"]).await;
+    assert_eq!(answer.actors[0].user.as_ref().unwrap().smtp_addresses, ["a@contoso.com", "z@contoso.com"]);
+}
+
+#[tokio::test]
 async fn records_under_different_names_become_one_person_once_the_names_are_declared() {
     let world = World::start().await;
     let tenant = world.tenant().await;

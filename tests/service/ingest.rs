@@ -6,6 +6,7 @@ use riskshare::pb;
 use riskshare::pb::IngestOutcome::{Duplicate, Ignored, Rejected};
 use riskshare::pb::RiskAlertStatus::{Dismissed, NeedsReview};
 use riskshare::pb::Severity::{High, Medium};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -240,4 +241,54 @@ async fn an_alert_that_opened_keeps_the_level_when_the_activity_has_aged() {
     world.clock.set(at("2027-01-10T12:00:00Z")); // 47 days later: the 30 days of activation are over.
     let actor = tenant.enrich(&[JOHN]).await.actors[0].clone();
     assert_eq!((actor.severity_text.as_str(), actor.score), ("High", 67));
+}
+
+#[tokio::test]
+async fn a_record_that_is_dated_ahead_is_refused_by_the_path_of_its_field() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let minutes = |n| (world.now() + TimeDelta::minutes(n)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let (near, far) = (minutes(4), minutes(6));
+    let copied = |id: &str, at: &str| {
+        json!({"Id": id, "RecordType": 63, "Operation": "FileCopiedToRemovableMedia", "UserId": JOHN,
+            "UserType": 0, "CreationTime": at.trim_end_matches('Z')})
+    };
+    let request = pb::IngestActivitiesRequest {
+        tenant_id: tenant.id.clone(),
+        activities: vec![activity(JOHN, "CopyToUSB", world.now() + TimeDelta::minutes(6))],
+        raw_records: [copied("near", &near), copied("far", &far)].iter().map(Value::to_string).collect(),
+    };
+    let answer = world.ingest().ingest_activities(request).await.unwrap().into_inner();
+    assert_eq!(faults(&answer.results), [(0, "occurred_at"), (2, "raw_record.CreationTime")]);
+
+    let graph = |changes: Value| {
+        let mut alert = json!({"id": "risk-1", "alertPolicyId": "leaks", "severity": "low", "status": "resolved",
+            "serviceSource": "microsoftInsiderRiskManagement", "createdDateTime": "2026-05-01T00:00:00Z",
+            "lastUpdateDateTime": near, "evidence": [{"@odata.type": "#microsoft.graph.security.userEvidence",
+                "userAccount": {"userPrincipalName": JOHN}}]});
+        alert.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        alert.to_string()
+    };
+    let raw_records = vec![
+        graph(json!({"resolvedDateTime": "2200-01-01T00:00:00Z"})),
+        graph(json!({"resolvedDateTime": near, "lastUpdateDateTime": far})),
+        graph(json!({"createdDateTime": far})),
+        graph(json!({"resolvedDateTime": near})),
+    ];
+    let request = pb::ImportRiskAlertsRequest { tenant_id: tenant.id.clone(), alerts: vec![], raw_records };
+    let answer = world.ingest().import_risk_alerts(request).await.unwrap().into_inner();
+    let fields =
+        ["resolvedDateTime", "lastUpdateDateTime", "createdDateTime"].map(|f| format!("raw_record.{f}"));
+    let expected: Vec<_> = (0..).zip(fields.iter().map(String::as_str)).collect();
+    assert_eq!(faults(&answer.results), expected);
+    // The alert that was taken is closed by now, so what comes later is scored.
+    world.clock.set(world.now() + TimeDelta::days(1));
+    tenant.member("leaks", JOHN).await;
+    tenant.record(copies(JOHN, 10, world.now())).await;
+    assert_eq!(tenant.column(&[JOHN]).await, "High");
+}
+
+fn faults(results: &[pb::IngestResult]) -> Vec<(i32, &str)> {
+    let rejected = results.iter().inspect(|one| assert_eq!(one.outcome(), Rejected));
+    rejected.map(|one| (one.index, one.field.as_str())).collect()
 }

@@ -1,115 +1,20 @@
 //! Promise 1 for refusals: one that depends on users passes the gate like an answer.
 
-use riskshare::auth::{Anyone, Authenticator, Presented};
-use riskshare::clock::ManualClock;
-use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
-use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
+use crate::tampered::{Services, Tampered, Tampering, anyone};
+use crate::world::{fields, reason};
+use http_body::{Body as _, Frame};
 use riskshare::domain::ids::TenantId;
-use riskshare::domain::settings::Settings;
-use riskshare::domain::time::UtcDay;
-use riskshare::domain::user::Identity;
-use riskshare::domain::user::IdentityKey;
-use riskshare::engine::reading::Engine;
-use riskshare::gate::admission::Gate;
 use riskshare::gate::caller::Caller;
-use riskshare::grpc::enrichment::Enrichment;
-use riskshare::grpc::incidents::Incidents;
-use riskshare::grpc::page::PageTokens;
+use riskshare::grpc::handover::HandOverLayer;
 use riskshare::pb;
-use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentService;
-use riskshare::pb::incident_service_server::IncidentService;
-use riskshare::store::embedded::EmbeddedStore;
-use riskshare::store::{AuditCursor, AuditPage};
-use riskshare::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
+use riskshare::pb::alert_enrichment_service_server::{AlertEnrichmentService, AlertEnrichmentServiceServer};
+use riskshare::pb::incident_service_server::{IncidentService, IncidentServiceServer};
+use std::pin::Pin;
 use std::sync::Arc;
 use tonic::Request;
-
-/// A store in which somebody turns sharing off while users are being read.
-struct TurnedOff(EmbeddedStore);
-
-#[tonic::async_trait]
-impl Store for TurnedOff {
-    async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError> {
-        self.0.hold(tenant).await
-    }
-
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
-        let found = self.0.read(hold, people).await;
-        let version = self.0.settings(hold.tenant()).await?.version;
-        self.0.change_settings(hold.tenant(), version, Settings::default(), decided()).await?;
-        found
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        self.0.commit(batch).await
-    }
-
-    async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError> {
-        self.0.settings(tenant).await
-    }
-
-    async fn change_settings(
-        &self,
-        tenant: TenantId,
-        expected: u64,
-        settings: Settings,
-        event: AuditEvent,
-    ) -> Result<ChangedSettings, StoreError> {
-        self.0.change_settings(tenant, expected, settings, event).await
-    }
-
-    async fn knows(&self, tenant: TenantId) -> Result<bool, StoreError> {
-        self.0.knows(tenant).await
-    }
-
-    async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
-        self.0.record(tenant, event).await
-    }
-
-    async fn audit_page(
-        &self,
-        tenant: TenantId,
-        query: AuditQuery,
-        after: Option<AuditCursor>,
-        size: usize,
-    ) -> Result<AuditPage, StoreError> {
-        self.0.audit_page(tenant, query, after, size).await
-    }
-
-    async fn verify_audit(
-        &self,
-        tenant: TenantId,
-        kept: Option<ChainHead>,
-    ) -> Result<AuditVerdict, StoreError> {
-        self.0.verify_audit(tenant, kept).await
-    }
-
-    async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError> {
-        self.0.expire_audit(before).await
-    }
-
-    async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
-        self.0.expire(today).await
-    }
-
-    async fn token_key(&self) -> Result<[u8; 32], StoreError> {
-        self.0.token_key().await
-    }
-}
-
-fn decided() -> AuditEvent {
-    AuditEvent::new(chrono::DateTime::UNIX_EPOCH, "somebody", "UpdateSettings", AuditOutcome::Changed)
-}
-
-fn declared(address: &str) -> Fact {
-    let identity = Identity::default().with(IdentityKey::address(address).unwrap());
-    Fact::User(Declaration {
-        identity,
-        guest: false,
-        potential_high_impact: false,
-        confirmed_violation_before: false,
-    })
-}
+use tonic::body::Body;
+use tonic_prost::ProstEncoder;
+use tower::{Layer, Service};
 
 fn named(addresses: &[&str]) -> pb::UserIdentity {
     let smtp_addresses = addresses.iter().map(ToString::to_string).collect();
@@ -124,27 +29,16 @@ fn by<M>(caller: &Caller, message: M) -> Request<M> {
 
 #[tokio::test]
 async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
-    let here = tempfile::tempdir().unwrap();
-    let now = "2026-05-01T12:00:00Z".parse().unwrap();
     let tenant = TenantId::new(uuid::Uuid::from_u128(1));
-    let store: Arc<dyn Store> = Arc::new(TurnedOff(EmbeddedStore::open(here.path()).unwrap()));
-    let facts = vec![declared("ann@x.com"), declared("bob@x.com")];
-    store.commit(Batch { tenant, at: now, facts }).await.unwrap();
-    let gate = Gate::new(Arc::clone(&store), Arc::new(ManualClock::at(now)));
-    let engine = Arc::new(Engine::default());
-    let tokens = Arc::new(PageTokens::new([7; 32]));
-    let incidents =
-        Incidents { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
-    let enrichment = Enrichment { gate, engine, tokens };
-    let share = async || {
-        let sharing = Settings { data_sharing: true, ..Settings::default() };
-        let version = store.settings(tenant).await.unwrap().version;
-        store.change_settings(tenant, version, sharing, decided()).await.unwrap();
-    };
+    let store = Tampered::open();
+    store.declare(tenant, &["ann@x.com", "bob@x.com"]).await;
+    store.tamper(Tampering::OffWhileReading);
+    let services = Services::over(&store);
+    let (enrichment, incidents) = (services.enrichment(), services.incidents());
     let tenant_id = tenant.to_string();
-    let caller = Anyone::default().caller(Presented::default()).await.unwrap();
+    let caller = anyone().await;
     for (user, page_token) in [(named(&["ann@x.com", "bob@x.com"]), ""), (named(&["ann@x.com"]), "AAAA")] {
-        share().await;
+        store.share(tenant, true).await;
         let request = pb::ListUserActivitiesRequest {
             tenant_id: tenant_id.clone(),
             user: Some(user.clone()),
@@ -153,10 +47,119 @@ async fn a_refusal_that_depends_on_users_does_not_leave_once_sharing_is_off() {
         };
         let refusal = enrichment.list_user_activities(by(&caller, request)).await.err().unwrap();
         assert_eq!(refusal.message(), "User data is not available");
-        share().await;
+        store.share(tenant, true).await;
         let request =
             pb::GetUserRiskRequest { tenant_id: tenant_id.clone(), user: Some(user), activity_page_size: 0 };
         let refusal = incidents.get_user_risk(by(&caller, request)).await.err().unwrap();
         assert_eq!(refusal.message(), "User data is not available");
     }
+}
+
+/// The tenant of these tests, with two users, as the transport meets it.
+struct Behind {
+    store: Arc<Tampered>,
+    tenant: TenantId,
+    caller: Caller,
+}
+
+impl Behind {
+    async fn start() -> Self {
+        let tenant = TenantId::new(uuid::Uuid::from_u128(1));
+        let store = Tampered::open();
+        store.declare(tenant, &["ann@x.com", "bob@x.com"]).await;
+        store.share(tenant, true).await;
+        Self { store, tenant, caller: anyone().await }
+    }
+
+    /// Asks for what is refused because both users are known: of the answer's head it returns what the transport
+    /// does, and nothing of the body is taken yet.
+    async fn refused(&self) -> [http::Response<Body>; 3] {
+        let services = Services::over(&self.store);
+        let both = Some(named(&["ann@x.com", "bob@x.com"]));
+        let timeline = pb::ListUserActivitiesRequest {
+            tenant_id: self.tenant.to_string(),
+            user: both.clone(),
+            ..pb::ListUserActivitiesRequest::default()
+        };
+        let token = pb::ListUserActivitiesRequest {
+            user: Some(named(&["ann@x.com"])),
+            page_token: "AAAA".to_owned(),
+            ..timeline.clone()
+        };
+        let risk =
+            pb::GetUserRiskRequest { tenant_id: self.tenant.to_string(), user: both, activity_page_size: 0 };
+        let enrichment = HandOverLayer.layer(AlertEnrichmentServiceServer::new(services.enrichment()));
+        let incidents = HandOverLayer.layer(IncidentServiceServer::new(services.incidents()));
+        let timelines = "AlertEnrichmentService/ListUserActivities";
+        [
+            self.head(enrichment.clone(), timelines, timeline).await,
+            self.head(enrichment, timelines, token).await,
+            self.head(incidents, "IncidentService/GetUserRisk", risk).await,
+        ]
+    }
+
+    async fn head<S, M>(&self, mut service: S, method: &str, message: M) -> http::Response<Body>
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error: std::fmt::Debug>,
+        M: prost::Message + 'static,
+    {
+        let message = tokio_stream::once(Ok(message));
+        let body = tonic::codec::EncodeBody::new_client(ProstEncoder::default(), message, None, None);
+        let request = http::Request::post(format!("/riskshare.v1.{method}")).extension(self.caller.clone());
+        service.call(request.body(Body::new(body)).unwrap()).await.unwrap()
+    }
+}
+
+async fn next(body: &mut Body) -> Option<Frame<bytes::Bytes>> {
+    std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.transpose().unwrap()
+}
+
+async fn last_words(answer: &mut http::Response<Body>) -> tonic::Status {
+    assert_eq!(answer.status(), http::StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "application/grpc");
+    assert!(!answer.headers().contains_key("grpc-status"), "the head tells nothing yet");
+    let trailers = next(answer.body_mut()).await.unwrap().into_trailers().unwrap();
+    tonic::Status::from_header_map(&trailers).unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_that_depends_on_users_leaves_with_a_reason_while_sharing_is_on() {
+    let behind = Behind::start().await;
+    let mut reasons = Vec::new();
+    for mut answer in behind.refused().await {
+        let refusal = last_words(&mut answer).await;
+        reasons.push((refusal.code(), reason(&refusal), fields(&refusal)));
+        assert!(next(answer.body_mut()).await.is_none());
+    }
+    let expected =
+        [("INVALID_FIELD", "user"), ("PAGE_TOKEN_INVALID", "page_token"), ("INVALID_FIELD", "user")];
+    let expected = expected
+        .map(|(reason, field)| (tonic::Code::InvalidArgument, reason.to_owned(), vec![field.to_owned()]));
+    assert_eq!(reasons, expected);
+}
+
+#[tokio::test]
+async fn off_between_the_last_check_and_the_transport_replaces_a_refusal() {
+    let behind = Behind::start().await;
+    let answers = behind.refused().await;
+    assert!(behind.store.share(behind.tenant, false).await.drained, "nothing is on its way yet");
+    for mut answer in answers {
+        let refusal = last_words(&mut answer).await;
+        assert_eq!(
+            (refusal.message(), reason(&refusal).as_str()),
+            ("User data is not available", "DATA_SHARING_OFF")
+        );
+        assert!(fields(&refusal).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn off_waits_for_a_refusal_that_the_transport_is_taking() {
+    let behind = Behind::start().await;
+    let [mut answer, ..] = behind.refused().await;
+    assert_eq!(last_words(&mut answer).await.code(), tonic::Code::InvalidArgument);
+    assert!(!behind.store.share(behind.tenant, false).await.drained, "the transport still has it");
+    behind.store.share(behind.tenant, true).await;
+    drop(answer);
+    assert!(behind.store.share(behind.tenant, false).await.drained);
 }

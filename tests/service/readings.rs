@@ -149,6 +149,16 @@ async fn reading_7_guests_are_listed_with_none_and_services_are_not_listed() {
 }
 
 #[tokio::test]
+async fn somebody_logged_on_as_a_service_is_still_found_by_their_other_keys() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    tenant.leaker("ann@contoso.com", 10).await;
+    let as_root = pb::UserIdentity { account_name: "root".to_owned(), ..upn("ann@contoso.com") };
+    let answer = tenant.enrich_in(Summary, vec![as_root]).await;
+    assert_eq!(answer.severity_text, "High");
+}
+
+#[tokio::test]
 async fn reading_8_an_incident_page_shows_high_and_medium_and_low_looks_like_none() {
     let world = World::start().await;
     let tenant = world.tenant().await;
@@ -248,6 +258,34 @@ async fn reading_13_ties_go_to_the_higher_score_then_the_later_exfiltration_then
         ["twelve@contoso.com", "ten-later@contoso.com", "ten-a@contoso.com", "ten-b@contoso.com"]
     );
     assert_eq!(answer.highest_risk_user, answer.actors[0].user);
+}
+
+#[tokio::test]
+async fn reading_14_new_alert_is_read_in_either_spelling() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let record = |user: &str, comments: &str| {
+        let data = serde_json::json!({"UserPrincipalName": user, "Exfiltration": true});
+        let record = serde_json::json!({
+            "Id": user, "AlertId": user, "CreationTime": "2026-11-24T11:00:00", "RecordType": 40,
+            "Operation": "AlertTriggered", "UserId": "SecurityComplianceAlerts", "Category": "InsiderRiskManagement",
+            "Name": "Data leaks", "PolicyId": "leaks", "Severity": "Medium", "Status": "Active",
+            "Comments": comments, "Data": data.to_string(),
+        });
+        record.to_string()
+    };
+    let users = ["alex@contoso.com", "sam@contoso.com", "kim@contoso.com"];
+    let comments = ["New Alert", "New alert", "Alert Updated"];
+    let request = pb::ImportRiskAlertsRequest {
+        tenant_id: tenant.id.clone(),
+        alerts: vec![],
+        raw_records: users.iter().zip(comments).map(|(user, comments)| record(user, comments)).collect(),
+    };
+    let answer = world.ingest().import_risk_alerts(request).await.unwrap().into_inner();
+    assert_eq!((answer.counts.unwrap().accepted, answer.results), (3, vec![]));
+    for user in users {
+        assert_eq!(tenant.column(&[user]).await, "Medium", "{user}");
+    }
 }
 
 #[tokio::test]

@@ -71,3 +71,35 @@ async fn every_sample_is_ingested_ignored_or_rejected_with_a_field() {
     let counts = answer.counts.unwrap();
     assert!(counts.outside_window >= 8 && counts.ignored >= 5 && counts.rejected >= 10, "{counts:?}");
 }
+
+#[tokio::test]
+async fn every_sample_is_imported_as_a_risk_alert_or_rejected_with_a_field() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let mut records = records();
+    let insider = r##"{"id": "ir-1", "alertPolicyId": "leaks", "severity": "high", "status": "new",
+        "category": "Exfiltration", "serviceSource": "microsoftInsiderRiskManagement",
+        "createdDateTime": "2026-11-24T10:00:00Z", "lastUpdateDateTime": "2026-11-24T11:00:00Z",
+        "evidence": [{"@odata.type": "#microsoft.graph.security.userEvidence",
+            "userAccount": {"userPrincipalName": "john@contoso.com"}}]}"##;
+    records.push(("an alert of insider risk management".to_owned(), insider.to_owned()));
+    let request = pb::ImportRiskAlertsRequest {
+        tenant_id: tenant.id.clone(),
+        alerts: vec![],
+        raw_records: records.iter().map(|(_, raw)| raw.clone()).collect(),
+    };
+    let answer = world.ingest().import_risk_alerts(request).await.unwrap().into_inner();
+    for (index, (name, raw)) in (0..).zip(&records) {
+        let result = answer.results.iter().find(|result| result.index == index);
+        match (intake::risk_alert(raw), result) {
+            (Ok(_), None) => {}
+            (Err(_), Some(result)) => {
+                assert_eq!(result.outcome(), pb::IngestOutcome::Rejected, "{name}");
+                assert!(result.field.starts_with("raw_record"), "{name}: {result:?}");
+            }
+            (read, result) => panic!("{name}: {read:?} but {result:?}"),
+        }
+    }
+    assert!(answer.counts.unwrap().accepted >= 1);
+    assert_eq!(tenant.column(&["john@contoso.com"]).await, "High");
+}

@@ -71,6 +71,25 @@ async fn only_the_fields_in_the_mask_change() {
 }
 
 #[tokio::test]
+async fn a_mask_of_more_than_500_paths_is_refused_and_changes_nothing() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let before = get(&world, &tenant.id).await;
+    let wanted = pb::Settings { user_analytics_enabled: true, ..Default::default() };
+    let mut change = tenant.change("data_sharing_enabled", wanted);
+    let mut paths = vec!["anonymization_enabled".to_owned(); 500];
+    paths.push("user_analytics_enabled".to_owned());
+    change.update_mask = Some(FieldMask { paths: paths.clone() });
+    let refusal = world.settings().update_settings(change.clone()).await.unwrap_err();
+    assert_eq!(fields(&refusal), ["update_mask"]);
+    assert_eq!(get(&world, &tenant.id).await, before);
+    paths.remove(0);
+    change.update_mask = Some(FieldMask { paths });
+    let after = world.settings().update_settings(change).await.unwrap().into_inner().settings.unwrap();
+    assert!(after.user_analytics_enabled && !after.anonymization_enabled);
+}
+
+#[tokio::test]
 async fn an_etag_keeps_two_changes_from_overwriting_each_other() {
     let world = World::start().await;
     let tenant = world.tenant().await;

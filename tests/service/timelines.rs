@@ -114,6 +114,10 @@ async fn a_window_and_indicators_narrow_a_timeline() {
     assert_eq!((answer.activities.len(), answer.window.unwrap().days), (2, 2));
     let answer = tenant.list(ask(window("2020-01-01", ""))).await.unwrap();
     assert_eq!((answer.activities.len(), answer.window.unwrap().days), (4, 120));
+    for (start, end) in [("2020-01-01", "2020-02-01"), ("2030-01-01", "2030-02-01"), ("2030-01-01", "")] {
+        let answer = tenant.list(ask(window(start, end))).await.unwrap();
+        assert_eq!((answer.activities.len(), answer.window), (0, None), "none of the days is shared");
+    }
     let answer = tenant.list(ask(window("", "2026-11-21"))).await.unwrap();
     assert_eq!(answer.activities.len(), 1);
     let prints = pb::ListUserActivitiesRequest { indicators: vec!["Print".to_owned()], ..ask(None) };

@@ -1,10 +1,11 @@
 //! Calls as bytes: what no generated client would send, and what exactly came back.
 
-use crate::world::World;
+use crate::world::{World, reason};
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone, Copy, Default)]
@@ -46,7 +47,12 @@ impl Decoder for Verbatim {
 
 /// Sends bytes to a method, such as `AlertEnrichmentService/EnrichAlert`.
 pub async fn send(world: &World, method: &str, bytes: Vec<u8>) -> Result<Response<Bytes>, Status> {
-    let mut client = tonic::client::Grpc::new(world.channel.clone()).max_decoding_message_size(usize::MAX);
+    send_over(&world.channel, method, bytes).await
+}
+
+/// Sends bytes to a method of whoever listens there.
+pub async fn send_over(channel: &Channel, method: &str, bytes: Vec<u8>) -> Result<Response<Bytes>, Status> {
+    let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let path = format!("/riskshare.v1.{method}").parse().unwrap();
     client.unary(Request::new(Bytes::from(bytes)), path, Verbatim).await
@@ -67,6 +73,10 @@ pub async fn seen(world: &World, method: &str, request: &impl Message) -> Seen {
 }
 
 pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
+    seen_over(&world.channel, method, request).await
+}
+
+pub async fn seen_over(channel: &Channel, method: &str, request: Vec<u8>) -> Seen {
     let plain = |metadata: &MetadataMap| {
         let headers = metadata.clone().into_headers();
         let mut all: Vec<_> = headers
@@ -77,7 +87,7 @@ pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
         all.sort();
         all
     };
-    match send(world, method, request).await {
+    match send_over(channel, method, request).await {
         Ok(answer) => Seen {
             code: tonic::Code::Ok,
             message: String::new(),
@@ -98,6 +108,21 @@ pub async fn seen_bytes(world: &World, method: &str, request: Vec<u8>) -> Seen {
 impl Seen {
     pub fn is_ok(&self) -> bool {
         self.code == tonic::Code::Ok
+    }
+
+    pub fn code(&self) -> tonic::Code {
+        self.code
+    }
+
+    /// Returns the reason of a refusal.
+    pub fn reason(&self) -> String {
+        let details = self.details.clone();
+        reason(&Status::with_details(self.code, self.message.as_str(), details))
+    }
+
+    /// Says whether there is no message.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
     }
 
     /// Says whether the text stands anywhere in it.

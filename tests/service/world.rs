@@ -56,6 +56,16 @@ impl World {
         (self.running, self.channel) = (Some(running), channel);
     }
 
+    /// Returns where the server keeps its data.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.config.data_dir.clone()
+    }
+
+    /// Returns a tenant that was made before.
+    pub fn known(&self, id: &str) -> Tenant<'_> {
+        Tenant { world: self, id: id.to_owned() }
+    }
+
     pub fn address(&self) -> std::net::SocketAddr {
         self.running.as_ref().unwrap().address()
     }
@@ -65,7 +75,7 @@ impl World {
     }
 
     pub fn enrichment(&self) -> AlertEnrichmentServiceClient<Channel> {
-        AlertEnrichmentServiceClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+        AlertEnrichmentServiceClient::new(self.channel.clone())
     }
 
     pub fn incidents(&self) -> IncidentServiceClient<Channel> {

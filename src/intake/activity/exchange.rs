@@ -1,19 +1,24 @@
-//! Exchange: mail that was sent (RecordType 2) and forwarding that was set up (1).
+//! Exchange: mail that was sent (RecordType 2, 3, 50: the mailbox audit) and forwarding that was set up (1).
 
 use crate::intake::activity::external::{Home, addresses};
 use crate::intake::activity::{Found, Sign, first_text};
 use crate::intake::error::FieldError;
 use crate::intake::field::Field;
-use crate::intake::management_record::{Common, EXCHANGE_ADMIN, EXCHANGE_ITEM};
+use crate::intake::management_record::{
+    Common, EXCHANGE_ADMIN, EXCHANGE_ITEM, EXCHANGE_ITEM_AGGREGATED, EXCHANGE_ITEM_GROUP,
+};
 
 pub(super) fn sign(record: Field<'_>, common: &Common<'_>) -> Found {
     match (common.record_type, common.operation.as_str()) {
         (EXCHANGE_ADMIN, "new-inboxrule") => forwarding(record, "New-InboxRule"),
         (EXCHANGE_ADMIN, "set-mailbox") => forwarding(record, "Set-Mailbox"),
-        // The number of the record type is not sure (`domain.md` section 4).
-        (EXCHANGE_ITEM, "send") => sent(record, "Send"),
-        (_, "sendas") => sent(record, "SendAs"),
-        (_, "sendonbehalf") => sent(record, "SendOnBehalf"),
+        // Which of the three is not sure (`domain.md` section 4).
+        (EXCHANGE_ITEM | EXCHANGE_ITEM_GROUP | EXCHANGE_ITEM_AGGREGATED, operation) => match operation {
+            "send" => sent(record, "Send"),
+            "sendas" => sent(record, "SendAs"),
+            "sendonbehalf" => sent(record, "SendOnBehalf"),
+            _ => Ok(None),
+        },
         _ => Ok(None),
     }
 }

@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "a promise is named by what it promises")]
 
 mod audit;
+mod erasure;
 mod facts;
 mod model;
 mod people;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use audit::*;
+pub use erasure::*;
 pub use facts::*;
 pub use people::*;
 pub use switch::*;
@@ -57,6 +59,10 @@ macro_rules! conformance {
             people_join_when_a_record_names_both,
             declared_people_never_join,
             a_declaration_replaces_the_one_before,
+            a_declaration_never_takes_over_somebody_of_another_account,
+            an_erased_person_is_nowhere_and_everybody_else_is_as_before,
+            whoever_cannot_be_one_person_is_not_erased,
+            a_pseudonym_is_kept_for_ever_and_is_nobody_elses,
             what_was_written_down_is_read_in_order_and_survives_a_restart,
             pages_join_without_gap_and_end_though_the_log_grows,
             a_line_that_somebody_kept_is_found_or_missed,
@@ -148,6 +154,7 @@ pub fn policy(id: &str) -> Policy {
         alert_threshold: 34,
         volume_cutoff: 20,
         priority_users: [address("ceo")].into(),
+        priority_reviewers: [].into(),
     }
 }
 

@@ -75,6 +75,12 @@ impl Tenant {
             Join::New => Vec::new(),
             Join::Same(people) => people,
         };
+        let declared = self.users.iter().find(|user| user.user.declared && people.contains(&user.user.no));
+        if let (Fact::User(declaration), Some(known)) = (&fact, declared)
+            && !is_one_account(&declaration.identity, &known.user)
+        {
+            return Outcome::Conflict(Conflict::Identity);
+        }
         if let Fact::RiskAlert { alert, .. } = &fact {
             let owner = self.users.iter().find(|user| user.alerts.contains_key(&alert.id));
             if owner.is_some_and(|owner| !people.contains(&owner.user.no)) {
@@ -95,17 +101,20 @@ impl Tenant {
         let Some((&first, others)) = people.split_first() else {
             self.numbers += 1;
             let no = UserNo(self.numbers);
-            self.users.push(UserFacts::of(User::named(no, identity.clone())));
+            let mut user = User::named(no, Identity::default());
+            learn(&mut user, identity);
+            self.users.push(UserFacts::of(user));
             return (no, true);
         };
         let mut whole = self.users.iter().find(|user| user.user.no == first).unwrap().clone();
         let before = whole.clone();
         for other in others {
             let at = self.users.iter().position(|user| user.user.no == *other).unwrap();
-            whole.absorb(&self.users.remove(at));
+            let other = self.users.remove(at);
+            learn(&mut whole.user, &other.user.identity);
+            whole.absorb(&other);
         }
-        whole.user.identity.absorb(identity);
-        whole.user.guest |= whole.user.identity.is_guest_name();
+        learn(&mut whole.user, identity);
         let is_changed = whole != before;
         *self.users.iter_mut().find(|user| user.user.no == first).unwrap() = whole;
         (first, is_changed)
@@ -143,8 +152,13 @@ fn told(user: &mut UserFacts, fact: Fact) -> bool {
             user.triggers.insert(trigger);
         }
         Fact::RiskAlert { alert, .. } => {
+            // Later beats earlier, closed beats open, then what is worse; all of the model's are of one policy.
+            let order = |alert: &RiskAlert| {
+                let is_exfiltration = alert.is_imported_exfiltration();
+                (alert.updated_at, alert.closed_at.is_some(), alert.score, is_exfiltration)
+            };
             let known = user.alerts.get(&alert.id);
-            if known.is_none_or(|known| known.updated_at <= alert.updated_at) {
+            if known.is_none_or(|known| order(known) < order(&alert)) {
                 user.alerts.insert(alert.id.clone(), alert);
             }
         }
@@ -153,18 +167,47 @@ fn told(user: &mut UserFacts, fact: Fact) -> bool {
     *user != before
 }
 
+/// A declaration is of somebody declared before if it says the same object id, SID or UPN, or without one the same
+/// first name of the others.
+fn is_one_account(declaration: &Identity, known: &User) -> bool {
+    let own: Vec<&IdentityKey> = known.identity.keys().filter(|key| !known.learned.contains(key)).collect();
+    let is_name = |key: &&&IdentityKey| matches!(key, IdentityKey::Address(_) | IdentityKey::Account(_));
+    let upn = |identity: &Identity| identity.upn().cloned().map(IdentityKey::Address);
+    let name = upn(declaration).or_else(|| declaration.keys().find(|key| is_name(&key)).cloned());
+    let known_name = upn(&known.identity).or_else(|| own.iter().find(is_name).copied().cloned());
+    let is_common = |key: &&&IdentityKey| !is_name(key) && declaration.has(key);
+    own.iter().any(|key| is_common(&key)) || (name.is_some() && name == known_name)
+}
+
+/// Records teach keys and no name to show; what they teach a declared person is marked.
+fn learn(user: &mut User, record: &Identity) {
+    for key in record.keys() {
+        if user.declared && !user.identity.has(key) {
+            user.learned.insert(key.clone());
+        }
+        user.identity = user.identity.clone().with(key.clone());
+    }
+    user.guest |= user.identity.is_guest_name();
+}
+
 /// A first declaration adds names; a later one says all names but those that are for ever.
 fn declare(user: &mut User, declaration: Declaration) {
-    let mut identity = declaration.identity;
-    if user.declared {
-        let is_for_ever = |key: &&IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
-        let for_ever: Vec<IdentityKey> = user.identity.keys().filter(is_for_ever).cloned().collect();
-        identity = for_ever.into_iter().fold(identity, Identity::with);
-        identity.display_name = identity.display_name.or(user.identity.display_name.take());
-    } else {
-        identity.absorb(&user.identity);
+    let is_for_ever = |key: &IdentityKey| matches!(key, IdentityKey::ObjectId(_) | IdentityKey::Sid(_));
+    let said = declaration.identity;
+    let mut identity = said.clone();
+    let mut learned = BTreeSet::new();
+    for key in user.identity.keys().filter(|key| !said.has(key)) {
+        if user.declared && !is_for_ever(key) {
+            continue;
+        }
+        identity = identity.with(key.clone());
+        if !user.declared || user.learned.contains(key) {
+            learned.insert(key.clone());
+        }
     }
+    identity.display_name = identity.display_name.or(user.identity.display_name.take());
     user.identity = identity;
+    user.learned = learned;
     user.declared = true;
     user.guest = declaration.guest || user.identity.is_guest_name();
     user.potential_high_impact = declaration.potential_high_impact;

@@ -71,3 +71,42 @@ pub async fn a_declaration_replaces_the_one_before(place: impl Place) {
     assert!(ann.user.declared && ann.user.confirmed_violation_before && !ann.user.potential_high_impact);
     assert_eq!(ann.activities.len(), 1);
 }
+
+pub async fn a_declaration_never_takes_over_somebody_of_another_account(place: impl Place) {
+    let store = place.open();
+    let (ann, bob) =
+        (Identity::default().with_upn(address("ann")), Identity::default().with_upn(address("bob")));
+    let both = ann.clone().with(address("bob"));
+    let conflict = Outcome::Conflict(Conflict::Identity);
+    // In whatever order they come, two of the three are accepted and nobody has what another did.
+    for (number, facts) in [
+        vec![
+            did(both.clone(), copied("1", 1)),
+            Fact::User(declared(ann.clone())),
+            Fact::User(declared(bob.clone())),
+        ],
+        vec![
+            Fact::User(declared(ann.clone())),
+            did(both.clone(), copied("1", 1)),
+            Fact::User(declared(bob.clone())),
+        ],
+        vec![
+            Fact::User(declared(ann.clone())),
+            Fact::User(declared(bob.clone())),
+            did(both.clone(), copied("1", 1)),
+        ],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tenant = tenant(number as u128);
+        let outcomes = commit(&store, tenant, facts).await;
+        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Accepted, conflict]);
+        let kept = known(&store, tenant, ann.clone()).await;
+        assert_eq!(kept.user.declared_identity(), Some(ann.clone()));
+    }
+    // A later declaration of Ann says that the name is not hers, and then it is free.
+    let freed = vec![Fact::User(declared(ann)), Fact::User(declared(bob.clone()))];
+    assert_eq!(commit(&store, tenant(0), freed).await, [Outcome::Accepted; 2]);
+    assert!(known(&store, tenant(0), bob).await.activities.is_empty());
+}

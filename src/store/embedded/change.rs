@@ -8,6 +8,7 @@ use crate::domain::activity::{Activity, Sensitivity};
 use crate::domain::ids::{ActivityId, IdError, PolicyId, RiskAlertId};
 use crate::domain::indicator::Indicator;
 use crate::domain::policy::{Interval, Policy, Scope, Thresholds, Trigger, TriggerRule};
+use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::{Origin, RiskAlert, Status};
 use crate::domain::settings::Settings;
 use crate::domain::severity::Severity;
@@ -15,6 +16,7 @@ use crate::domain::time::{Lookback, UtcDay};
 use crate::domain::user::{Identity, IdentityKey, Personal, User, UserNo};
 use crate::store::VersionedSettings;
 use chrono::DateTime;
+use std::collections::BTreeSet;
 
 /// A change of one tenant's facts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +62,15 @@ pub enum Change {
         /// How often the sharing switch has moved.
         epoch: u64,
     },
+    /// The user has the pseudonym.
+    Pseudonym {
+        /// Who.
+        user: UserNo,
+        /// Which.
+        pseudonym: Pseudonym,
+    },
+    /// These numbers were people who were erased. No number comes again.
+    Erased(BTreeSet<UserNo>),
 }
 
 impl Change {
@@ -103,6 +114,18 @@ impl Change {
                 out.number(*epoch);
                 write_settings(out, &settings.settings);
             }
+            Self::Pseudonym { user, pseudonym } => {
+                out.byte(8);
+                write_no(out, *user);
+                out.number(pseudonym.number().into());
+            }
+            Self::Erased(users) => {
+                out.byte(9);
+                out.count(users.len());
+                for user in users {
+                    write_no(out, *user);
+                }
+            }
         }
     }
 
@@ -126,6 +149,11 @@ impl Change {
                     epoch,
                 }
             }
+            8 => Self::Pseudonym {
+                user: read_no(from)?,
+                pseudonym: Pseudonym::numbered(from.small()?).ok_or(Malformed)?,
+            },
+            9 => Self::Erased(from.several(read_no)?),
             _ => return Err(Malformed),
         })
     }
@@ -217,6 +245,8 @@ fn write_user(out: &mut Encoder, user: &User) {
     user.identity.keys().for_each(|key| write_key(out, key));
     out.option(upn_of(&user.identity).as_ref(), write_key);
     out.option(user.identity.display_name.as_ref(), |out, name| out.text(name.spell()));
+    out.count(user.learned.len());
+    user.learned.iter().for_each(|key| write_key(out, key));
 }
 
 /// Returns the key that was given as the UPN.
@@ -233,10 +263,15 @@ fn read_user(from: &mut Decoder) -> Result<User, Malformed> {
         identity = identity.with_upn(upn);
     }
     identity.display_name = from.option(Decoder::personal)?;
+    let learned: BTreeSet<IdentityKey> = from.several(read_key)?;
+    if !learned.iter().all(|key| identity.has(key)) {
+        return Err(Malformed);
+    }
     Ok(User {
         no,
         identity,
         declared: flags & 1 != 0,
+        learned,
         guest: flags & 2 != 0,
         potential_high_impact: flags & 4 != 0,
         confirmed_violation_before: flags & 8 != 0,
@@ -287,6 +322,8 @@ fn write_policy(out: &mut Encoder, policy: &Policy) {
     out.all_signed([past_days, activation_days, alert_threshold, volume_cutoff]);
     out.count(policy.priority_users.len());
     policy.priority_users.iter().for_each(|key| write_key(out, key));
+    out.count(policy.priority_reviewers.len());
+    policy.priority_reviewers.iter().for_each(|principal| out.text(principal));
 }
 
 fn read_policy(from: &mut Decoder) -> Result<Policy, Malformed> {
@@ -302,6 +339,7 @@ fn read_policy(from: &mut Decoder) -> Result<Policy, Malformed> {
         alert_threshold: from.small_signed()?,
         volume_cutoff: from.small_signed()?,
         priority_users: from.several(read_key)?,
+        priority_reviewers: from.several(Decoder::text)?,
     })
 }
 

@@ -2,13 +2,16 @@
 
 use super::change::Change;
 use super::codec::{Encoder, Malformed};
+use super::erasure::Without;
+use super::folder::Folder;
 use super::index::Index;
 use super::ledger::Ledger;
-use super::log::{Log, Part, WriteFailed};
+use super::log::{Log, Part, RewriteFailed, WriteFailed};
 use super::plan::{Evaluate, plan};
 use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
+use crate::domain::user::{Identity, Join};
 use crate::store::{StoreError, VersionedSettings};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -44,6 +47,8 @@ pub enum Command {
     },
     /// Forget activities of days before this one.
     Expire(UtcDay, Reply<u64>),
+    /// Erase whom the keys point at, if they can be one.
+    Erase(TenantId, Identity, Reply<Option<u64>>),
     /// Make everything durable and stop.
     Stop,
 }
@@ -58,6 +63,8 @@ pub struct Committer {
 pub struct Writer {
     /// The log.
     pub log: Log,
+    /// Where it is. Locked until all is written.
+    pub folder: Arc<Folder>,
     /// The books by tenant.
     pub ledgers: HashMap<TenantId, Ledger>,
     /// What readers see.
@@ -132,6 +139,12 @@ impl From<WriteFailed> for Stop {
     }
 }
 
+impl From<RewriteFailed> for Stop {
+    fn from(failed: RewriteFailed) -> Self {
+        Self::Broken(StoreError::Unavailable(failed.0))
+    }
+}
+
 impl From<Malformed> for Stop {
     fn from(_: Malformed) -> Self {
         Self::Broken(StoreError::Unavailable("the store contradicts itself".to_owned()))
@@ -199,6 +212,11 @@ impl Writer {
                 let _ = reply.send(Ok(forgotten));
                 Ok(())
             }
+            Command::Erase(tenant, person, reply) => {
+                let erased = self.erase(tenant, &person)?;
+                let _ = reply.send(Ok(erased));
+                Ok(())
+            }
             Command::Stop => Err(Stop::Asked),
         }
     }
@@ -242,6 +260,26 @@ impl Writer {
             ledger.tenant().switch.open();
         }
         Ok(())
+    }
+
+    /// The log is written anew without them before anything is shown: what is gone from memory is gone from disk.
+    fn erase(&mut self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, Stop> {
+        let users = match self.ledger(tenant).join(person) {
+            Join::New => return Ok(Some(0)),
+            Join::Conflict => return Ok(None),
+            Join::Same(users) => users,
+        };
+        let erasure = self.ledger(tenant).erasure_of(&users);
+        let change = Change::Erased(erasure.numbers.clone());
+        let mut last = Encoder::default();
+        last.uuid(tenant.uuid());
+        change.write(&mut last);
+        let without = Without { tenant, erasure: &erasure };
+        self.log.write_anew(&self.folder, &without, &last.finish())?;
+        let ledger = self.ledger(tenant);
+        ledger.apply(change)?;
+        ledger.show();
+        Ok(Some(users.len() as u64))
     }
 
     fn expire_before(&mut self, first: UtcDay) -> Result<u64, Stop> {

@@ -1,5 +1,5 @@
 //! The files beside the log: VERSION says in which format all is written, LOCK keeps other processes out, HEAD says
-//! how far the log reached at least.
+//! how far the log reached at least, CURRENT which log it is.
 
 use super::error::OpenError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What VERSION holds.
 const VERSION: &str = "riskshare embedded store 1\n";
+/// The folder of the first log. Later ones have their number behind it.
+const LOG: &str = "log";
 /// The most bytes of VERSION that are looked at.
 const VERSION_BYTES_MAX: u64 = 64;
 
@@ -39,9 +41,50 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Returns where the log is.
-    pub fn log(&self) -> PathBuf {
-        self.path.join("log")
+    /// Returns where the log is. A log that was written anew has another folder than the one before; what an
+    /// interrupted change of logs left behind is removed.
+    pub fn log(&self) -> Result<PathBuf, OpenError> {
+        let current = self.generation()?;
+        for entry in fs::read_dir(&self.path).map_err(OpenError::Io)? {
+            let name = entry.map_err(OpenError::Io)?.file_name();
+            let is_log = name.to_str().is_some_and(|name| name == LOG || name.starts_with("log."));
+            if is_log && self.path.join(&name) != self.log_of(current) {
+                fs::remove_dir_all(self.path.join(name)).map_err(OpenError::Io)?;
+            }
+        }
+        Ok(self.log_of(current))
+    }
+
+    /// Returns where the next log is to be written, which is no log before [`Folder::go_on`].
+    pub fn next_log(&self) -> Result<PathBuf, OpenError> {
+        let path = self.log_of(self.generation()? + 1);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(OpenError::Io)?;
+        }
+        Ok(path)
+    }
+
+    /// Goes on in the next log, durably, and returns where the one before is, which may then go.
+    pub fn go_on(&self) -> Result<PathBuf, OpenError> {
+        let current = self.generation()?;
+        self.sync().map_err(OpenError::Io)?;
+        self.place("CURRENT", &format!("{}\n", current + 1)).map_err(OpenError::Io)?;
+        Ok(self.log_of(current))
+    }
+
+    fn log_of(&self, generation: u64) -> PathBuf {
+        match generation {
+            1 => self.path.join(LOG),
+            later => self.path.join(format!("{LOG}.{later}")),
+        }
+    }
+
+    fn generation(&self) -> Result<u64, OpenError> {
+        match fs::read_to_string(self.path.join("CURRENT")) {
+            Ok(text) => text.trim_end().parse().map_err(|_| OpenError::damaged("CURRENT cannot be read")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(1),
+            Err(error) => Err(OpenError::Io(error)),
+        }
     }
 
     /// Returns where the audit log is.
@@ -63,7 +106,7 @@ impl Folder {
         let path = self.path.join("VERSION");
         let found = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return self.write_version(&path),
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.write_version(),
             Err(error) => return Err(OpenError::Io(error)),
         };
         let mut bytes = Vec::new();
@@ -76,7 +119,7 @@ impl Folder {
     }
 
     /// Writes VERSION into a folder that holds nothing else.
-    fn write_version(&self, path: &Path) -> Result<(), OpenError> {
+    fn write_version(&self) -> Result<(), OpenError> {
         for entry in fs::read_dir(&self.path).map_err(OpenError::Io)? {
             let name = entry.map_err(OpenError::Io)?.file_name();
             if name != "LOCK" && name != "VERSION.new" {
@@ -85,13 +128,17 @@ impl Folder {
                 ));
             }
         }
-        let new = self.path.join("VERSION.new");
-        let written = File::create(&new).and_then(|mut file| {
-            file.write_all(VERSION.as_bytes())?;
-            file.sync_all()
-        });
-        let placed = written.and_then(|()| fs::rename(&new, path)).and_then(|()| self.sync());
-        placed.map_err(OpenError::Io)
+        self.place("VERSION", VERSION).map_err(OpenError::Io)
+    }
+
+    /// Puts a file in its place, durably and whole or not at all.
+    fn place(&self, name: &str, content: &str) -> io::Result<()> {
+        let new = self.path.join(format!("{name}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.path.join(name))?;
+        self.sync()
     }
 }
 
@@ -132,6 +179,11 @@ impl Head {
             None if bytes.is_empty() => Ok(Self { file, sequence: 0, slot: 1, is_new: true }),
             None => Err(OpenError::damaged("HEAD cannot be read")),
         }
+    }
+
+    /// Returns it once more, for a log that takes the place of this one.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, ..*self })
     }
 
     /// Returns the number of a record that surely was durable.
@@ -200,6 +252,24 @@ mod tests {
         fs::write(elsewhere.path().join("thesis.txt"), "x").unwrap();
         assert!(matches!(Folder::open(elsewhere.path()), Err(OpenError::UnknownVersion(_))));
         assert!(!elsewhere.path().join("VERSION").exists());
+    }
+
+    #[test]
+    fn a_change_of_logs_that_was_cut_off_leaves_the_old_one_or_the_new_one_and_no_other() {
+        let at = tempfile::tempdir().unwrap();
+        let folder = Folder::open(at.path()).unwrap();
+        let make = |path: PathBuf| fs::create_dir_all(&path).map(|()| path).unwrap();
+        let old = make(folder.log().unwrap());
+        let next = make(folder.next_log().unwrap());
+        assert_eq!(folder.log().unwrap(), old, "before it goes on");
+        assert!(old.exists() && !next.exists());
+        let next = make(folder.next_log().unwrap());
+        assert_eq!(folder.go_on().unwrap(), old);
+        assert!(old.exists() && next.exists());
+        assert_eq!(folder.log().unwrap(), next, "after it went on");
+        assert!(!old.exists() && next.exists());
+        fs::write(at.path().join("CURRENT"), "two").unwrap();
+        assert!(matches!(folder.log(), Err(OpenError::Damaged(_))));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use super::switch::Switch;
 use crate::domain::facts::{SharedFacts, TenantRules};
 use crate::domain::ids::TenantId;
+use crate::domain::pseudonym::Pseudonym;
 use crate::domain::user::{Identity, IdentityKey, UserNo};
-use crate::store::{Snapshot, VersionedSettings};
+use crate::store::{Named, Snapshot, VersionedSettings};
 use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,9 @@ pub struct Tenant {
     decided: RwLock<Decided>,
     keys: DashMap<IdentityKey, UserNo>,
     users: DashMap<UserNo, SharedFacts>,
+    pseudonyms: DashMap<UserNo, Pseudonym>,
+    /// Where numbers went that turned out to be somebody else.
+    moved: DashMap<UserNo, UserNo>,
 }
 
 /// A tenant's rules and the version of the settings in them.
@@ -53,8 +57,14 @@ pub struct Shown {
     pub keys: Vec<(IdentityKey, Option<UserNo>)>,
     /// What is now known of users.
     pub users: Vec<SharedFacts>,
-    /// Numbers that went into others.
+    /// Numbers that are nobody's own any more.
     pub gone: Vec<UserNo>,
+    /// New pseudonyms.
+    pub pseudonyms: Vec<(UserNo, Pseudonym)>,
+    /// Where numbers went that turned out to be somebody else.
+    pub moved: Vec<(UserNo, UserNo)>,
+    /// Numbers of which nothing may be left.
+    pub erased: Vec<UserNo>,
 }
 
 impl Index {
@@ -88,6 +98,8 @@ impl Tenant {
             decided: RwLock::default(),
             keys: DashMap::with_shard_amount(SHARDS),
             users: DashMap::with_shard_amount(SHARDS),
+            pseudonyms: DashMap::with_shard_amount(SHARDS),
+            moved: DashMap::with_shard_amount(SHARDS),
         }
     }
 
@@ -112,6 +124,16 @@ impl Tenant {
         self.users.get(&user).map(|facts| Arc::clone(&facts))
     }
 
+    /// Returns who a user is.
+    pub fn named(&self, mut user: UserNo) -> Option<Named> {
+        while let Some(into) = self.moved.get(&user).map(|into| *into) {
+            user = into;
+        }
+        let pseudonym = *self.pseudonyms.get(&user)?;
+        let identity = self.facts(user)?.user.identity.clone();
+        Some(Named { user, pseudonym, identity })
+    }
+
     /// Returns the users of whom `wanted` holds.
     pub fn users_of(&self, wanted: impl Fn(&SharedFacts) -> bool) -> Vec<UserNo> {
         self.users.iter().filter(|entry| wanted(entry.value())).map(|entry| *entry.key()).collect()
@@ -132,6 +154,17 @@ impl Tenant {
         }
         for user in shown.gone {
             self.users.remove(&user);
+        }
+        for (user, pseudonym) in shown.pseudonyms {
+            self.pseudonyms.insert(user, pseudonym);
+        }
+        for (from, into) in shown.moved {
+            self.moved.insert(from, into);
+        }
+        for user in shown.erased {
+            self.users.remove(&user);
+            self.pseudonyms.remove(&user);
+            self.moved.remove(&user);
         }
         if let Some(decided) = shown.decided {
             *self.decided.write().unwrap_or_else(PoisonError::into_inner) = decided;

@@ -4,14 +4,16 @@
 
 use super::change::Change;
 use super::codec::Malformed;
+use super::erasure::Erasure;
 use super::index::{Decided, Shown, Tenant};
 use super::texts::Texts;
 use crate::domain::activity::Activity;
 use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
+use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::{UtcDay, Window};
 use crate::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The book.
@@ -30,6 +32,12 @@ pub struct Ledger {
     /// Whom keys point at from now on, if at anybody.
     keys: HashMap<IdentityKey, Option<UserNo>>,
     gone: Vec<UserNo>,
+    /// All that were ever drawn and not erased.
+    drawn: HashSet<Pseudonym>,
+    pseudonyms: HashMap<UserNo, Pseudonym>,
+    new_pseudonyms: Vec<(UserNo, Pseudonym)>,
+    moved: Vec<(UserNo, UserNo)>,
+    erased: Vec<UserNo>,
     rules: Option<TenantRules>,
     texts: Texts,
 }
@@ -48,6 +56,11 @@ impl Ledger {
             users: HashMap::new(),
             keys: HashMap::new(),
             gone: Vec::new(),
+            drawn: HashSet::new(),
+            pseudonyms: HashMap::new(),
+            new_pseudonyms: Vec::new(),
+            moved: Vec::new(),
+            erased: Vec::new(),
             rules: None,
             texts: Texts::default(),
         }
@@ -162,6 +175,13 @@ impl Ledger {
                 self.decided.version = settings.version;
                 Ok(())
             }
+            Change::Pseudonym { user, pseudonym } => {
+                self.drawn.insert(pseudonym);
+                self.pseudonyms.insert(user, pseudonym);
+                self.new_pseudonyms.push((user, pseudonym));
+                Ok(())
+            }
+            Change::Erased(users) => self.erase(&users),
         }
     }
 
@@ -212,6 +232,9 @@ impl Ledger {
             keys: std::mem::take(&mut self.keys).into_iter().collect(),
             users: std::mem::take(&mut self.users).into_values().map(Arc::new).collect(),
             gone: std::mem::take(&mut self.gone),
+            pseudonyms: std::mem::take(&mut self.new_pseudonyms),
+            moved: std::mem::take(&mut self.moved),
+            erased: std::mem::take(&mut self.erased),
         });
     }
 
@@ -251,8 +274,73 @@ impl Ledger {
         }
         self.draft(into)?.absorb(&other);
         self.absorbed.insert(from, into);
+        self.moved.push((from, into));
         self.gone.push(from);
         Ok(())
+    }
+
+    /// Returns who is to be erased when these users are: all numbers that they ever had, and all their keys.
+    pub fn erasure_of(&self, users: &[UserNo]) -> Erasure {
+        let is_theirs = |from: &UserNo| users.contains(&self.resolve(*from));
+        let mut erasure = Erasure::default();
+        erasure.numbers.extend(self.absorbed.keys().copied().filter(is_theirs));
+        erasure.numbers.extend(users);
+        for user in users {
+            let keys = self.look(*user, |facts| facts.user.identity.keys().cloned().collect::<Vec<_>>());
+            erasure.keys.extend(keys.unwrap_or_default());
+        }
+        erasure
+    }
+
+    /// Draws a pseudonym that no user of the tenant has, blindly as long as that is likely to find one.
+    pub fn draw_pseudonym(&self) -> Result<Pseudonym, Malformed> {
+        let mut bytes = [0; 4];
+        getrandom::fill(&mut bytes).map_err(|_| Malformed)?;
+        let begin = u32::from_le_bytes(bytes) % Pseudonym::COUNT;
+        let all = (begin..Pseudonym::COUNT).chain(0..begin).filter_map(Pseudonym::numbered);
+        let first_free = all.into_iter().find(|one| !self.drawn.contains(one));
+        // When all are taken, which 46 million users would do, two share one.
+        first_free.or_else(|| Pseudonym::numbered(begin)).ok_or(Malformed)
+    }
+
+    /// Takes people out of the book. On replay nothing but their numbers is there.
+    fn erase(&mut self, users: &BTreeSet<UserNo>) -> Result<(), Malformed> {
+        let last = users.last().copied().unwrap_or_default();
+        self.next = self.next.max(last.0.checked_add(1).ok_or(Malformed)?);
+        for user in users {
+            if let Ok(facts) = self.take(*user) {
+                self.forget(*user, &facts);
+            }
+            self.absorbed.remove(user);
+            if let Some(pseudonym) = self.pseudonyms.remove(user) {
+                self.drawn.remove(&pseudonym);
+            }
+            self.erased.push(*user);
+        }
+        // What was theirs alone goes; what others have too is kept by their activities.
+        self.texts = Texts::default();
+        Ok(())
+    }
+
+    fn forget(&mut self, user: UserNo, facts: &UserFacts) {
+        for key in facts.user.identity.keys() {
+            self.keys.insert(key.clone(), None);
+            let is_priority = self.rules().policies.values().any(|p| p.priority_users.contains(key));
+            if is_priority {
+                self.rules_mut().policies.values_mut().for_each(|policy| {
+                    policy.priority_users.remove(key);
+                });
+            }
+        }
+        for activity in facts.activities.iter() {
+            self.activities.remove(&activity.id);
+        }
+        for alert in facts.alerts.keys() {
+            self.alerts.remove(alert);
+        }
+        for members in self.members.values_mut() {
+            members.remove(&user);
+        }
     }
 
     /// Takes a user out.

@@ -3,7 +3,7 @@
 //! Every record has the next sequence number, whatever its partition, so that a missing one is noticed: the records
 //! that are there and those of dropped days add up to the last number.
 
-use super::codec::{Decoder, Encoder};
+use super::codec::{Decoder, Encoder, Malformed};
 use super::error::OpenError;
 use super::folder::{Folder, Head};
 use super::record;
@@ -13,6 +13,7 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 /// The partition of facts that are no activities.
 const FACTS: &str = "facts";
@@ -67,6 +68,27 @@ pub trait Replay {
     fn day(&mut self, day: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError>;
 }
 
+/// What is kept of a payload.
+type Rewritten = Result<Vec<u8>, Malformed>;
+
+/// Says what becomes of records when the log is written anew.
+pub trait Rewrite {
+    /// Returns what is kept of a record of facts.
+    fn facts(&self, payload: &[u8]) -> Result<Vec<u8>, Malformed>;
+    /// Returns what is kept of a day's record, and how many activities that are.
+    fn day(&self, day: UtcDay, payload: &[u8]) -> Result<(Vec<u8>, u64), Malformed>;
+}
+
+/// The log could not be written anew. It is what it was, or is not trusted any more.
+#[derive(Debug)]
+pub struct RewriteFailed(pub String);
+
+impl<E: Into<OpenError>> From<E> for RewriteFailed {
+    fn from(error: E) -> Self {
+        Self(error.into().to_string())
+    }
+}
+
 /// A record's payload, or why there is none.
 pub type Payload = Result<Vec<u8>, OpenError>;
 
@@ -101,11 +123,7 @@ impl Log {
 
     fn recover(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
         let head = folder.head()?;
-        let database = Database::builder(folder.log())
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .worker_threads(2)
-            .open()?;
+        let database = database(&folder.log()?)?;
         let facts = database.keyspace(FACTS, options)?;
         let notes = database.keyspace(NOTES, options)?;
         let mut log = Self { database, facts, notes, days: BTreeMap::new(), head, last: 0 };
@@ -160,6 +178,49 @@ impl Log {
             self.database.delete_keyspace(day.partition)?;
         }
         Ok(())
+    }
+
+    /// Writes the whole log anew as `rewrite` says, with one record more at its end, and goes on in that one. The old
+    /// one goes from the disk with all its files: nothing else takes a record out of a journal for sure.
+    ///
+    /// Takes a time that grows with the log. Until the new log is durable and in its place the old one is the log,
+    /// whatever happens.
+    pub fn write_anew(
+        &mut self,
+        folder: &Folder,
+        rewrite: &dyn Rewrite,
+        last: &[u8],
+    ) -> Result<(), RewriteFailed> {
+        let mut next = Self::like(self, &folder.next_log()?)?;
+        copy_records(&self.facts, &next.facts, &mut |payload| rewrite.facts(payload))?;
+        copy_values(&self.notes, &next.notes)?;
+        for (day, old) in &self.days {
+            let partition = next.database.keyspace(old.partition.name(), options)?;
+            let mut activities = 0;
+            let records = copy_records(&old.partition, &partition, &mut |payload| {
+                let (kept, count) = rewrite.day(*day, payload)?;
+                activities += count;
+                Ok(kept)
+            })?;
+            next.days.insert(*day, Day { partition, records, activities });
+        }
+        next.last += 1;
+        next.facts.insert(record::key(next.last), record::seal(next.last, last))?;
+        next.database.persist(PersistMode::SyncAll)?;
+        let old = folder.go_on()?;
+        *self = next;
+        self.head.set(self.last).map_err(fjall::Error::Io)?;
+        std::fs::remove_dir_all(old).map_err(fjall::Error::Io)?;
+        Ok(())
+    }
+
+    /// Makes an empty log in a folder that goes on where another one is.
+    fn like(other: &Self, path: &Path) -> Result<Self, RewriteFailed> {
+        let database = database(path)?;
+        let facts = database.keyspace(FACTS, options)?;
+        let notes = database.keyspace(NOTES, options)?;
+        let head = other.head.again().map_err(fjall::Error::Io)?;
+        Ok(Self { database, facts, notes, days: BTreeMap::new(), head, last: other.last })
     }
 
     /// Makes everything durable that is not yet.
@@ -301,6 +362,38 @@ fn payloads(partition: &Keyspace, seen: &mut Sequences) -> impl Iterator<Item = 
         seen.add(sequence)?;
         Ok(payload.to_vec())
     })
+}
+
+/// Copies records to another log as `rewrite` says, and returns how many. They are not durable yet.
+fn copy_records(
+    from: &Keyspace,
+    to: &Keyspace,
+    rewrite: &mut dyn FnMut(&[u8]) -> Rewritten,
+) -> Result<u64, RewriteFailed> {
+    let mut records = 0;
+    for guard in from.iter() {
+        let (key, value) = guard.into_inner()?;
+        let (sequence, payload) = record::unseal(&key, &value)?;
+        to.insert(record::key(sequence), record::seal(sequence, &rewrite(payload)?))?;
+        records += 1;
+    }
+    Ok(records)
+}
+
+fn copy_values(from: &Keyspace, to: &Keyspace) -> Result<(), RewriteFailed> {
+    for guard in from.iter() {
+        let (key, value) = guard.into_inner()?;
+        to.insert(key, value)?;
+    }
+    Ok(())
+}
+
+fn database(path: &Path) -> fjall::Result<Database> {
+    Database::builder(path)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES_MAX)
+        .worker_threads(2)
+        .open()
 }
 
 fn day_of(name: &str) -> Option<UtcDay> {

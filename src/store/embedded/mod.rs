@@ -8,6 +8,7 @@ mod audit;
 mod change;
 mod codec;
 mod committer;
+mod erasure;
 mod error;
 mod folder;
 mod index;
@@ -31,9 +32,9 @@ use crate::domain::ids::TenantId;
 use crate::domain::risk_alert::evaluate;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
-use crate::domain::user::Identity;
+use crate::domain::user::{Identity, UserNo};
 use crate::store::{AuditCursor, AuditPage};
-use crate::store::{ChangedSettings, Hold, Snapshot, Store, StoreError, VersionedSettings};
+use crate::store::{ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
 use audit::Audit;
 use committer::{Command, Committer, Writer, ask, ask_patiently};
@@ -53,9 +54,6 @@ pub struct EmbeddedStore {
     token_key: [u8; 32],
     committer: Committer,
     audit: Audit,
-    /// Dropped last: the folder stays locked until all is written.
-    #[expect(dead_code, reason = "kept for its lock")]
-    folder: Folder,
 }
 
 impl EmbeddedStore {
@@ -69,15 +67,15 @@ impl EmbeddedStore {
     }
 
     fn open_with(path: &Path, evaluate: Evaluate) -> Result<Self, OpenError> {
-        let folder = Folder::open(path)?;
+        let folder = Arc::new(Folder::open(path)?);
         let mut rebuilt = Rebuilt::default();
         let log = Log::open(&folder, &mut rebuilt)?;
         let token_key = log.token_key()?;
         let audit = Audit::open(folder.audit())?;
         let (ledgers, index) = rebuilt.finish();
-        let writer = Writer { log, ledgers, index: Arc::clone(&index), evaluate };
+        let writer = Writer { log, folder, ledgers, index: Arc::clone(&index), evaluate };
         let committer = Committer::start(writer).map_err(OpenError::Io)?;
-        Ok(Self { index, token_key, committer, audit, folder })
+        Ok(Self { index, token_key, committer, audit })
     }
 }
 
@@ -153,6 +151,15 @@ impl Store for EmbeddedStore {
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
         ask(&self.committer.commands(), |reply| Command::Expire(today.horizon_start(), reply)).await
+    }
+
+    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError> {
+        ask(&self.committer.commands(), |reply| Command::Erase(tenant, person.clone(), reply)).await
+    }
+
+    async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
+        let known = self.index.get(tenant);
+        Ok(users.iter().map(|user| known.as_ref()?.named(*user)).collect())
     }
 
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {

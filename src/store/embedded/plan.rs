@@ -74,7 +74,8 @@ impl Planner<'_> {
         }
     }
 
-    /// An activity that was recorded is a duplicate, whatever became of its user's keys since: repeating is safe.
+    /// An activity that was recorded is a duplicate as long as the record still names its user. Where the name is
+    /// somebody else's by now, or nobody's, it contradicts what is known.
     fn activity(&mut self, identity: &Identity, activity: Activity) -> Judged {
         if let Some(doer) = self.ledger.doer(&activity.id) {
             let same =
@@ -96,6 +97,14 @@ impl Planner<'_> {
 
     fn declaration(&mut self, declaration: Declaration) -> Judged {
         let Some(person) = self.find(&declaration.identity) else { return Ok(CONFLICT) };
+        if let Person::Known(users) = &person {
+            // Only the first of them can have been declared.
+            let first = users.first().ok_or(Malformed)?;
+            let may_be = |facts: &UserFacts| declaration.may_be_of(&facts.user);
+            if !self.ledger.look(*first, may_be).ok_or(Malformed)? {
+                return Ok(CONFLICT);
+            }
+        }
         let (no, mut is_changed) = self.meet(person, &declaration.identity)?;
         let known = self.ledger.look(no, |facts| facts.user.clone()).ok_or(Malformed)?;
         let declared = declaration.applied_to(&known);
@@ -173,6 +182,8 @@ impl Planner<'_> {
             Person::New => {
                 let no = self.ledger.next_user();
                 self.change(Change::User(User::named(no, identity.clone())))?;
+                let pseudonym = self.ledger.draw_pseudonym()?;
+                self.change(Change::Pseudonym { user: no, pseudonym })?;
                 (no, true)
             }
             Person::Known(users) => self.unite(&users, identity)?,
@@ -186,14 +197,13 @@ impl Planner<'_> {
             self.change(Change::Absorbed { from: *from, into: *into })?;
         }
         let learn = |facts: &UserFacts| {
-            let learns = facts.user.identity.would_learn(identity);
+            let learns = facts.user.would_learn(identity);
             learns.then(|| facts.user.clone())
         };
         let known = self.ledger.look(*into, learn).ok_or(Malformed)?;
         let is_new = known.is_some();
         if let Some(mut user) = known {
-            user.identity.absorb(identity);
-            user.guest |= user.identity.is_guest_name();
+            user.learn(identity);
             self.change(Change::User(user))?;
         }
         Ok((*into, is_new || !others.is_empty()))

@@ -144,6 +144,24 @@ async fn a_missing_day_is_damage_unless_it_was_dropped() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_written_anew_is_whole_also_after_days_were_dropped() {
+    let here = filled().await;
+    let store = here.open();
+    assert_eq!(store.expire(today().plus(119)).await.unwrap(), 3);
+    for name in ["ann", "nobody"] {
+        store.erase(tenant(0), &person(name)).await.unwrap();
+        commit(&store, tenant(0), vec![did(person("cid"), copied(name, 0))]).await;
+    }
+    drop(store);
+    let store = here.open();
+    assert_eq!(known(&store, tenant(0), person("cid")).await.activities.len(), 2);
+    assert!(known(&store, tenant(0), person("bob")).await.activities.is_empty());
+    assert_eq!(store.expire(today().plus(120)).await.unwrap(), 2);
+    drop(store);
+    assert!(opened(here.0.path()).is_ok());
+}
+
+#[tokio::test]
 async fn missing_notes_and_a_missing_head_are_damage() {
     for note in ["token_key", "dropped/"] {
         let here = filled().await;

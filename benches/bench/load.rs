@@ -1,0 +1,184 @@
+//! Calls in a closed loop: each waits for its answer before the next begins. Requests are encoded beforehand and
+//! answers are only counted, so that the caller takes as little as it can of the CPU that it shares.
+
+use crate::bench::echo;
+use crate::bench::program::Program;
+use crate::bench::table::Sample;
+use anyhow::{Context, Result, ensure};
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::Request;
+use prost::Message;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// Flow control windows as wide as those of tonic's clients.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
+/// What stands before a message: whether it is compressed, and its length.
+const FRAME_HEAD_BYTES: usize = 5;
+
+/// How many calls are made at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Connections.
+    pub connections: usize,
+    /// Calls on each of them that wait for their answer at any time.
+    pub in_flight: usize,
+}
+
+/// Calls of one method, made one after the other and then again from the first.
+#[derive(Clone)]
+pub struct Calls {
+    path: String,
+    frames: Arc<[Bytes]>,
+}
+
+impl Calls {
+    /// Returns calls of the method at `path`.
+    pub fn new<M: Message>(path: &str, messages: impl IntoIterator<Item = M>) -> Self {
+        Self { path: path.to_owned(), frames: messages.into_iter().map(|message| frame(&message)).collect() }
+    }
+
+    /// Returns calls with the same bytes, of the echo that answers messages of so many.
+    pub fn echoed(&self, answer_bytes: usize) -> Self {
+        println!("about {} bytes a request, {answer_bytes} an answer", self.frames[0].len());
+        Self { path: echo::path(answer_bytes), frames: Arc::clone(&self.frames) }
+    }
+
+    /// Returns the bytes of the requests.
+    pub fn frames(&self) -> &[Bytes] {
+        &self.frames
+    }
+
+    /// Makes the first call and returns its answer.
+    pub async fn first<A: Message + Default>(&self, program: &Program) -> Result<A> {
+        let mut connection = connect(program.address()).await?;
+        let request = self.request(program.address())?;
+        let answer = call(&mut connection, request, self.frames[0].clone(), Vec::new()).await?;
+        Ok(A::decode(answer.get(FRAME_HEAD_BYTES..).context("an answer without a message")?)?)
+    }
+
+    /// Makes `count` calls and measures them and the program's CPU time.
+    pub async fn measure(&self, program: &Program, load: Load, count: usize) -> Result<Sample> {
+        let mut connections = Vec::new();
+        for _ in 0..load.connections {
+            connections.push(connect(program.address()).await?);
+        }
+        let callers = connections.iter().flat_map(|one| std::iter::repeat_n(one, load.in_flight));
+        let (next, mut running) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+        let (cpu, begun) = (program.cpu()?, Instant::now());
+        for connection in callers {
+            let caller = Caller {
+                connection: connection.clone(),
+                request: self.request(program.address())?,
+                frames: Arc::clone(&self.frames),
+            };
+            running.spawn(caller.run(Arc::clone(&next), count));
+        }
+        let mut calls = Vec::with_capacity(count);
+        while let Some(done) = running.join_next().await {
+            calls.append(&mut done??);
+        }
+        Ok(Sample::new(calls, begun.elapsed(), program.cpu()?.saturating_sub(cpu)))
+    }
+
+    fn request(&self, address: SocketAddr) -> Result<Request<()>> {
+        let request = Request::post(format!("http://{address}{}", self.path));
+        Ok(request.header("content-type", "application/grpc").header("te", "trailers").body(())?)
+    }
+}
+
+/// What became of a call.
+pub struct Called {
+    /// How long it took.
+    pub took: Duration,
+    /// The bytes of its answer.
+    pub answered: usize,
+}
+
+struct Caller {
+    connection: SendRequest<Bytes>,
+    request: Request<()>,
+    frames: Arc<[Bytes]>,
+}
+
+impl Caller {
+    async fn run(mut self, next: Arc<AtomicUsize>, count: usize) -> Result<Vec<Called>> {
+        let mut calls = Vec::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= count {
+                return Ok(calls);
+            }
+            let frame = self.frames[n % self.frames.len()].clone();
+            let begun = Instant::now();
+            let answered = call(&mut self.connection, self.request.clone(), frame, Counter(0)).await?.0;
+            calls.push(Called { took: begun.elapsed(), answered });
+        }
+    }
+}
+
+/// Where the bytes of an answer go.
+trait Sink {
+    fn take(&mut self, bytes: &Bytes);
+}
+
+struct Counter(usize);
+
+impl Sink for Counter {
+    fn take(&mut self, bytes: &Bytes) {
+        self.0 += bytes.len();
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn take(&mut self, bytes: &Bytes) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<SendRequest<Bytes>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut client = h2::client::Builder::new();
+    client.initial_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    let (sender, connection) = client.handshake(stream).await?;
+    // Its calls say when it fails.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender.ready().await?)
+}
+
+async fn call<S: Sink>(
+    connection: &mut SendRequest<Bytes>,
+    request: Request<()>,
+    frame: Bytes,
+    mut sink: S,
+) -> Result<S> {
+    std::future::poll_fn(|cx| connection.poll_ready(cx)).await?;
+    let (answer, mut body) = connection.send_request(request, false)?;
+    body.send_data(frame, true)?;
+    let mut answer = answer.await?.into_body();
+    while let Some(piece) = answer.data().await {
+        let piece = piece?;
+        answer.flow_control().release_capacity(piece.len())?;
+        sink.take(&piece);
+    }
+    let trailers = answer.trailers().await?.context("a refusal")?;
+    let status = trailers.get("grpc-status").context("no status")?;
+    ensure!(status == "0", "a refusal: {status:?}");
+    Ok(sink)
+}
+
+fn frame<M: Message>(message: &M) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).expect("a message is shorter than 4 GiB"));
+    message.encode(&mut frame).expect("the buffer grows");
+    frame.freeze()
+}

@@ -1,0 +1,77 @@
+//! The programs that are measured, each a process of its own, so that its CPU time can be told from the caller's.
+
+use crate::bench::Options;
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The unit of CPU time in `/proc`, the same on all of Linux.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A server on a free port of this machine. Killed when dropped.
+pub struct Program {
+    child: Child,
+    address: SocketAddr,
+    _data: Option<TempDir>,
+}
+
+impl Program {
+    /// Starts `riskshare serve` over no data, with its defaults.
+    pub fn riskshare(options: &Options) -> Result<Self> {
+        let data = TempDir::new_in(&options.folder)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path().join("data"));
+        Self::start(command, Some(data)).context("riskshare did not start")
+    }
+
+    /// Starts the echo.
+    pub fn echo() -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--echo");
+        Self::start(command, None).context("the echo did not start")
+    }
+
+    fn start(mut command: Command, data: Option<TempDir>) -> Result<Self> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let said = child.stdout.take();
+        let mut program = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), _data: data };
+        let mut line = String::new();
+        BufReader::new(said.context("no stdout")?).read_line(&mut line)?;
+        let (_, address) = line.trim().rsplit_once("http://").context("it does not say where it listens")?;
+        program.address = address.parse()?;
+        Ok(program)
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the CPU time of all its threads up to now, in user and kernel.
+    pub fn cpu(&self) -> Result<Duration> {
+        cpu_of(self.child.id())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the CPU time of a process up to now, by Linux.
+pub fn cpu_of(process: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name of the program is in brackets and may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("no CPU time")?;
+    let mut ticks = fields.split_whitespace().skip(11);
+    let user: u32 = ticks.next().context("no CPU time")?.parse()?;
+    let kernel: u32 = ticks.next().context("no CPU time")?.parse()?;
+    Ok(TICK * (user + kernel))
+}

@@ -1,0 +1,95 @@
+//! `EnrichAlert` of three actors with 50 activities each, in full, beside an echo of the same message sizes.
+//!
+//! `cargo bench --bench enrich_alert`
+
+mod bench;
+
+use anyhow::{Result, ensure};
+use bench::Options;
+use bench::load::{Calls, Load};
+use bench::program::Program;
+use bench::table::Table;
+use bench::tenant;
+use bench::tenant::Tenant;
+use riskshare::pb;
+use std::ops::Range;
+
+const PATH: &str = "/riskshare.v1.AlertEnrichmentService/EnrichAlert";
+const LOAD: Load = Load { connections: 8, in_flight: 4 };
+const ACTORS: usize = 3;
+/// What each person did, in bursts.
+const ACTIVITIES: usize = 50;
+const BURST: usize = 5;
+/// Calls of a round, each about three people of its own.
+const CALLS: usize = 4_000;
+const ECHOES: usize = 20_000;
+const DAYS: usize = 100;
+
+fn main() -> Result<()> {
+    bench::main(measure)
+}
+
+async fn measure(options: &Options) -> Result<()> {
+    let (server, echo) = (Program::riskshare(options)?, Program::echo()?);
+    let load = options.load(LOAD);
+    let (calls, echoes) = (options.scale(CALLS), options.scale(ECHOES));
+    let tenant = Tenant::sharing(&server, 1).await?;
+    populate(&tenant, calls * ACTORS).await?;
+
+    let others = Calls::new(PATH, (0..calls).map(|n| request(&tenant, n * ACTORS..(n + 1) * ACTORS)));
+    let same = Calls::new(PATH, [request(&tenant, 0..ACTORS)]);
+    check(&others.first(&server).await?)?;
+    let answer_bytes = others.measure(&server, load, calls).await?.answer_bytes();
+    let echoed = others.echoed(answer_bytes);
+
+    let mut table = Table::of("call", 1);
+    for round in 0..options.rounds() {
+        tenant.forget_levels(round).await?;
+        table.add("echo", echoed.measure(&echo, load, echoes).await?);
+        table.add("people never asked about", others.measure(&server, load, calls).await?);
+        table.add("other people in each call", others.measure(&server, load, calls).await?);
+        table.add("the same people in each call", same.measure(&server, load, calls).await?);
+    }
+    table.print();
+    Ok(())
+}
+
+/// Gives each of so many people their activities, day after day.
+async fn populate(tenant: &Tenant, people: usize) -> Result<()> {
+    tenant.declare(0..people).await?;
+    tenant.enlist(0..people).await?;
+    for day in 0..DAYS {
+        let of_day = |person: &usize| (person + day).is_multiple_of(DAYS * BURST / ACTIVITIES);
+        let burst = |person| (0..BURST).map(move |n| activity(person, day, n));
+        tenant.record((0..people).filter(of_day).flat_map(burst).collect()).await?;
+    }
+    Ok(())
+}
+
+fn activity(person: usize, day: usize, n: usize) -> pb::ActivityRecord {
+    let number = (person * DAYS + day) * BURST + n;
+    tenant::activity(number, person, tenant::on_day(DAYS - day, person + 600 * n))
+}
+
+fn request(tenant: &Tenant, people: Range<usize>) -> pb::EnrichAlertRequest {
+    let alert = pb::DlpAlert {
+        alert_id: format!("da-{:08}", people.start),
+        title: "DLP policy (Plans) matched for document 'plan.docx' in OneDrive".to_owned(),
+        policy_name: "Plans".to_owned(),
+        involved_users: people.map(tenant::named).collect(),
+        ..Default::default()
+    };
+    pb::EnrichAlertRequest {
+        tenant_id: tenant.id.clone(),
+        alert: Some(alert),
+        view: pb::EnrichmentView::Full.into(),
+        activity_page_size: 0,
+    }
+}
+
+fn check(answer: &pb::EnrichAlertResponse) -> Result<()> {
+    let actors = answer.alert.as_ref().map_or(&[][..], |alert| &alert.actors);
+    ensure!(actors.len() == ACTORS, "{} actors", actors.len());
+    ensure!(actors.iter().all(|actor| actor.activities.len() == ACTIVITIES), "other activities: {actors:?}");
+    Ok(())
+}

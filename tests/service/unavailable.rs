@@ -1,0 +1,162 @@
+//! A store that cannot answer refuses every call, and in doubt nothing about users is told.
+
+use crate::tampered::{Call, Services, Tampered, Tampering};
+use crate::wire::seen_over;
+use crate::world::*;
+use prost::Message;
+use prost_types::{FieldMask, FileDescriptorSet};
+use riskshare::domain::ids::TenantId;
+use riskshare::pb;
+use std::collections::BTreeSet;
+use tonic::Code;
+
+const JOHN: &str = "john@contoso.com";
+
+type Case = (&'static str, Vec<u8>, &'static [Call]);
+
+/// For every RPC a request that is answered, and the calls of the store that it needs.
+fn cases(tenant_id: &str) -> Vec<Case> {
+    const USERS: &[Call] = &[Call::Hold, Call::Read, Call::Record];
+    const FACTS: &[Call] = &[Call::Commit];
+    let tenant_id = tenant_id.to_owned();
+    let user = Some(upn(JOHN));
+    let alerts = vec![alert("alert-1", vec![upn(JOHN)])];
+    let view = pb::EnrichmentView::Full.into();
+    let one = pb::EnrichAlertRequest {
+        tenant_id: tenant_id.clone(),
+        alert: alerts.first().cloned(),
+        view,
+        activity_page_size: 0,
+    };
+    let page = pb::BatchEnrichAlertsRequest {
+        tenant_id: tenant_id.clone(),
+        alerts: alerts.clone(),
+        view,
+        activity_page_size: 0,
+    };
+    let timeline = pb::ListUserActivitiesRequest {
+        tenant_id: tenant_id.clone(),
+        user: user.clone(),
+        ..Default::default()
+    };
+    let incident_id = "incident-1".to_owned();
+    let assets = pb::GetImpactedAssetsRequest {
+        tenant_id: tenant_id.clone(),
+        incident_id: incident_id.clone(),
+        alerts: alerts.clone(),
+    };
+    let entities = pb::ListImpactedEntitiesRequest { tenant_id: tenant_id.clone(), incident_id, alerts };
+    let risk =
+        pb::GetUserRiskRequest { tenant_id: tenant_id.clone(), user: user.clone(), activity_page_size: 0 };
+    let activities = pb::IngestActivitiesRequest {
+        tenant_id: tenant_id.clone(),
+        activities: copies(JOHN, 1, at("2026-11-24T11:00:00Z")),
+        raw_records: vec![],
+    };
+    let stream = pb::StreamActivitiesRequest { sequence: 1, batch: Some(activities.clone()) };
+    let users = pb::UpsertUsersRequest {
+        tenant_id: tenant_id.clone(),
+        users: vec![pb::UserRecord { user: user.clone(), ..Default::default() }],
+    };
+    let policies = pb::UpsertPoliciesRequest { tenant_id: tenant_id.clone(), policies: vec![leaks()] };
+    let membership = pb::MembershipRecord {
+        policy_id: "leaks".to_owned(),
+        user: user.clone(),
+        intervals: vec![pb::MembershipInterval { from: Some(timestamp(at(NOON))), until: None }],
+    };
+    let memberships =
+        pb::SetMembershipsRequest { tenant_id: tenant_id.clone(), memberships: vec![membership] };
+    let trigger = pb::TriggerRecord {
+        policy_id: "leaks".to_owned(),
+        user: user.clone(),
+        occurred_at: Some(timestamp(at(NOON))),
+        kind: "hr".to_owned(),
+    };
+    let triggers = pb::RecordTriggersRequest { tenant_id: tenant_id.clone(), triggers: vec![trigger] };
+    let risk_alert = pb::ImportedRiskAlert {
+        alert_id: "ra-1".to_owned(),
+        policy_id: "leaks".to_owned(),
+        user,
+        severity: pb::Severity::High.into(),
+        status: pb::RiskAlertStatus::NeedsReview.into(),
+        created_at: Some(timestamp(at(NOON))),
+        updated_at: Some(timestamp(at(NOON))),
+        exfiltration: true,
+    };
+    let risk_alerts = pb::ImportRiskAlertsRequest {
+        tenant_id: tenant_id.clone(),
+        alerts: vec![risk_alert],
+        raw_records: vec![],
+    };
+    let erased = pb::DeleteUserRequest { tenant_id: tenant_id.clone(), user: Some(upn("ann@contoso.com")) };
+    let settings = pb::GetSettingsRequest { tenant_id: tenant_id.clone() };
+    let list = pb::ListAuditEventsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+    let verify = pb::VerifyAuditLogRequest { tenant_id: tenant_id.clone(), expected: None };
+    let change = pb::UpdateSettingsRequest {
+        tenant_id,
+        settings: Some(pb::Settings { user_analytics_enabled: true, ..Default::default() }),
+        update_mask: Some(FieldMask { paths: vec!["user_analytics_enabled".to_owned()] }),
+        etag: String::new(),
+    };
+    vec![
+        ("AlertEnrichmentService/EnrichAlert", one.encode_to_vec(), USERS),
+        ("AlertEnrichmentService/BatchEnrichAlerts", page.encode_to_vec(), USERS),
+        ("AlertEnrichmentService/ListUserActivities", timeline.encode_to_vec(), USERS),
+        ("IncidentService/GetImpactedAssets", assets.encode_to_vec(), USERS),
+        ("IncidentService/ListImpactedEntities", entities.encode_to_vec(), USERS),
+        ("IncidentService/GetUserRisk", risk.encode_to_vec(), USERS),
+        ("IngestService/IngestActivities", activities.encode_to_vec(), FACTS),
+        ("IngestService/StreamActivities", stream.encode_to_vec(), FACTS),
+        ("IngestService/UpsertUsers", users.encode_to_vec(), FACTS),
+        ("IngestService/UpsertPolicies", policies.encode_to_vec(), &[Call::Record, Call::Commit]),
+        ("IngestService/SetMemberships", memberships.encode_to_vec(), FACTS),
+        ("IngestService/RecordTriggers", triggers.encode_to_vec(), FACTS),
+        ("IngestService/ImportRiskAlerts", risk_alerts.encode_to_vec(), FACTS),
+        ("IngestService/DeleteUser", erased.encode_to_vec(), &[Call::Record, Call::Erase]),
+        ("SettingsService/GetSettings", settings.encode_to_vec(), &[Call::Settings]),
+        ("AuditService/ListAuditEvents", list.encode_to_vec(), &[Call::Knows, Call::Record, Call::AuditPage]),
+        (
+            "AuditService/VerifyAuditLog",
+            verify.encode_to_vec(),
+            &[Call::Knows, Call::Record, Call::VerifyAudit],
+        ),
+        ("SettingsService/UpdateSettings", change.encode_to_vec(), &[Call::Settings, Call::ChangeSettings]),
+    ]
+}
+
+/// Returns the RPCs of the contract.
+fn rpcs() -> BTreeSet<String> {
+    let files = FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap();
+    let own = files.file.iter().filter(|file| file.package() == "riskshare.v1");
+    let services = own.flat_map(|file| &file.service);
+    let of = |service: &prost_types::ServiceDescriptorProto| {
+        let name = service.name().to_owned();
+        service.method.iter().map(move |method| format!("{name}/{}", method.name())).collect::<Vec<_>>()
+    };
+    services.flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn every_rpc_refuses_while_the_store_cannot_answer_and_tells_nothing() {
+    let tenant = TenantId::new(uuid::Uuid::from_u128(1));
+    let store = Tampered::open();
+    store.declare(tenant, &[JOHN]).await;
+    store.share(tenant, true).await;
+    let channel = Services::over(&store).serve().await;
+    let cases = cases(&tenant.to_string());
+    assert_eq!(cases.iter().map(|(rpc, _, _)| (*rpc).to_owned()).collect::<BTreeSet<_>>(), rpcs());
+    for (rpc, request, calls) in cases {
+        store.tamper(Tampering::Nothing);
+        let answer = seen_over(&channel, rpc, request.clone()).await;
+        assert!(answer.is_ok(), "{rpc}: {answer:?}");
+        for call in calls {
+            store.tamper(Tampering::Fails(*call));
+            let refusal = seen_over(&channel, rpc, request.clone()).await;
+            let is_audit = matches!(call, Call::Record | Call::AuditPage | Call::VerifyAudit);
+            let reason = if is_audit { "AUDIT_UNAVAILABLE" } else { "STORE_UNAVAILABLE" };
+            let expected = (Code::Unavailable, reason.to_owned());
+            assert_eq!((refusal.code(), refusal.reason()), expected, "{rpc}, {call:?}");
+            assert!(refusal.is_empty() && !refusal.holds(JOHN), "{rpc}, {call:?}: {refusal:?}");
+        }
+    }
+}
