@@ -230,7 +230,9 @@ impl Services {
                 .max_encoding_message_size(ANSWER_BYTES_MAX),
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
-            audit: Auditing::new(audit).max_decoding_message_size(small),
+            audit: Auditing::new(audit)
+                .max_decoding_message_size(small)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
             calls: CallLimit::new(limits.max_concurrent_requests),
             auth: AuthLayer::new(Arc::new(Anyone::default()) as Arc<dyn Authenticator>),
         }

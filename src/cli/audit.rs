@@ -19,6 +19,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use prost_types::Timestamp;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -116,25 +117,26 @@ impl AuditCommand {
 
 impl List {
     async fn run(self) -> Ran {
-        let events = self.ask().await?;
+        let (events, users) = self.ask().await?;
         if self.json {
-            let answer = pb::ListAuditEventsResponse { events, next_page_token: String::new() };
+            let answer = pb::ListAuditEventsResponse { events, users, next_page_token: String::new() };
             return terminal::say(&json::canonical("riskshare.v1.ListAuditEventsResponse", &answer)?);
         }
-        terminal::say(&events.iter().map(|event| row(event) + "\n").collect::<String>())
+        terminal::say(&events.iter().map(|event| row(event, &users) + "\n").collect::<String>())
     }
 
-    async fn ask(&self) -> Result<Vec<pb::AuditEvent>, Failure> {
+    async fn ask(&self) -> Result<(Vec<pb::AuditEvent>, Vec<pb::AuditedUser>), Failure> {
         let mut client = AuditServiceClient::new(self.target.channel()?);
         let mut request = self.request();
-        let mut events = Vec::new();
+        let (mut events, mut users) = (Vec::new(), BTreeMap::new());
         loop {
             let answer = client.list_audit_events(request.clone()).await;
             let answer = answer.map_err(|status| self.target.failure(status))?.into_inner();
             events.extend(answer.events);
+            users.extend(answer.users.into_iter().map(|user| (user.number, user)));
             if answer.next_page_token.is_empty() || events.len() >= self.limit {
                 events.truncate(self.limit);
-                return Ok(events);
+                return Ok((events, users.into_values().collect()));
             }
             request.page_token = answer.next_page_token;
         }
@@ -171,14 +173,18 @@ impl Outcome {
     }
 }
 
-/// Returns an event as a line of text.
-fn row(event: &pb::AuditEvent) -> String {
+/// Returns an event as a line of text. `known` are the users who are still known, by number.
+fn row(event: &pb::AuditEvent, known: &[pb::AuditedUser]) -> String {
     let at = event.occurred_at.and_then(|at| DateTime::from_timestamp(at.seconds, at.nanos.try_into().ok()?));
     let at = at.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default();
     let outcome = event.outcome().as_str_name().trim_start_matches("AUDIT_OUTCOME_").to_lowercase();
     let (action, principal) = (visible(&event.action), visible(&event.principal));
     let head = format!("{:>7}  {at}  {outcome:<18} {action:<18} {principal}", event.sequence);
-    let users: Vec<String> = event.user_numbers.iter().map(ToString::to_string).collect();
+    let pseudonym = |number: &u32| {
+        let user = known.iter().find(|user| user.number == *number);
+        user.map_or_else(|| number.to_string(), |user| format!("{number}={}", visible(&user.pseudonym)))
+    };
+    let users: Vec<String> = event.user_numbers.iter().map(pseudonym).collect();
     let change = |change: &pb::AuditChange| format!("{}={}", change.field, change.value);
     let changes: Vec<String> = event.changes.iter().map(change).collect();
     let unknown = if event.unknown_users > 0 { event.unknown_users.to_string() } else { String::new() };
@@ -338,8 +344,10 @@ mod tests {
             ..Default::default()
         };
         let expected = "      7  2026-11-24 12:00:00  disclosed          EnrichAlert        svc\u{FFFD}  alerts da-1  \
-                        users 1,2 and 3 more";
-        assert_eq!(row(&event), expected);
+                        users 1,2=AnonAB1-234 and 3 more";
+        let pseudonym = "AnonAB1-234".to_owned();
+        let known = pb::AuditedUser { number: 2, current_number: 2, pseudonym };
+        assert_eq!(row(&event, &[known]), expected);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Who asked for what: reads the audit log for those who may.
 
-pub use crate::domain::audit::{AuditQuery, AuditVerdict, ChainHead};
-use crate::gate::admission::{AuditGrant, AuditUnavailable};
-pub use crate::store::{AuditCursor, AuditPage};
+pub use crate::domain::audit::{AuditLine, AuditQuery, AuditVerdict, ChainHead};
+use crate::domain::user::UserNo;
+use crate::gate::admission::{AuditGrant, AuditUnavailable, Unavailable};
+pub use crate::store::{AuditCursor, AuditPage, Named};
 use crate::store::{Store, StoreError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Reads the audit log.
@@ -30,6 +32,21 @@ impl AuditLog {
         size: usize,
     ) -> Result<AuditPage, AuditUnavailable> {
         self.store.audit_page(grant.tenant(), query, after, size).await.map_err(unavailable)
+    }
+
+    /// Returns who the users in some lines are now, by their numbers; nobody for those who were erased.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn named(
+        &self,
+        grant: &AuditGrant,
+        lines: &[AuditLine],
+    ) -> Result<Vec<(UserNo, Named)>, Unavailable> {
+        let users: BTreeSet<UserNo> = lines.iter().flat_map(|line| &line.event.users).copied().collect();
+        let users: Vec<UserNo> = users.into_iter().collect();
+        let named = self.store.named(grant.tenant(), &users).await?;
+        Ok(users.into_iter().zip(named).filter_map(|(user, named)| Some((user, named?))).collect())
     }
 
     /// Checks the chain, and that it holds `kept`.

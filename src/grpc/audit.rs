@@ -4,7 +4,7 @@ use crate::domain::audit::{
     AuditEvent, AuditLine, AuditOutcome, AuditVerdict, ChainHead, FaultKind, LineHash, PRINCIPAL_BYTES_MAX,
 };
 use crate::domain::user::UserNo;
-use crate::engine::audit_log::{AuditLog, AuditQuery};
+use crate::engine::audit_log::{AuditLog, AuditQuery, Named};
 use crate::gate::admission::Gate;
 use crate::gate::rights::Right;
 use crate::grpc::auth;
@@ -49,8 +49,10 @@ impl AuditService for AuditDesk {
         let page = self.log.page(&grant, query.clone(), after, size).await;
         let page = page.map_err(|cause| status::audit_unavailable(&cause))?;
         let next_page_token = page.next.map(|next| self.tokens.issue_audit(bound, next)).unwrap_or_default();
+        let users = self.log.named(&grant, &page.lines).await.map_err(|cause| status::unavailable(&cause))?;
+        let users = users.into_iter().map(user).collect();
         let events = page.lines.into_iter().map(event).collect();
-        Ok(Response::new(pb::ListAuditEventsResponse { events, next_page_token }))
+        Ok(Response::new(pb::ListAuditEventsResponse { events, next_page_token, users }))
     }
 
     async fn verify_audit_log(
@@ -141,6 +143,10 @@ fn event(line: AuditLine) -> pb::AuditEvent {
         unknown_users: unknown,
         changes: changes.into_iter().map(change).collect(),
     }
+}
+
+fn user((number, named): (UserNo, Named)) -> pb::AuditedUser {
+    pb::AuditedUser { number: number.0, current_number: named.user.0, pseudonym: named.pseudonym.to_string() }
 }
 
 fn expected(head: Option<&pb::AuditChainHead>) -> Result<Option<ChainHead>, Invalid> {

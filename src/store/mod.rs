@@ -80,7 +80,7 @@ pub trait Store: Send + Sync + 'static {
     async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError>;
 
     /// Reads a tenant's lines that are wanted, the oldest first, from behind a cursor: at most `size`, and fewer, even
-    /// none, when that takes too long. Damaged lines are left out.
+    /// none, when they are large or far apart. Damaged lines are left out.
     async fn audit_page(
         &self,
         tenant: TenantId,

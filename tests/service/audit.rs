@@ -360,6 +360,59 @@ async fn no_name_address_or_file_of_anybody_is_in_the_log() {
     }
 }
 
+async fn users(world: &World, tenant: &str) -> Vec<pb::AuditedUser> {
+    let request = pb::ListAuditEventsRequest { tenant_id: tenant.to_owned(), ..Default::default() };
+    world.audit().list_audit_events(request).await.unwrap().into_inner().users
+}
+
+#[tokio::test]
+async fn each_number_comes_with_its_pseudonym_once() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    tenant.leaker(JOHN, 3).await;
+    for _ in 0..3 {
+        tenant.enrich(&[JOHN]).await;
+    }
+    let number = world.written_down(&tenant.id).await.pop().unwrap().user_numbers[0];
+    let users = users(&world, &tenant.id).await;
+    assert_eq!(users.len(), 1);
+    assert_eq!((users[0].number, users[0].current_number), (number, number));
+    assert!(users[0].pseudonym.starts_with("Anon"), "{users:?}");
+}
+
+#[tokio::test]
+async fn no_page_is_larger_than_clients_take_however_long_its_lines_are() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let id = |n: usize| format!("{n:0>256}");
+    for _ in 0..40 {
+        let request = pb::BatchEnrichAlertsRequest {
+            tenant_id: tenant.id.clone(),
+            alerts: (0..500).map(|n| alert(&id(n), vec![upn(JOHN)])).collect(),
+            ..Default::default()
+        };
+        world.enrichment().batch_enrich_alerts(request).await.unwrap();
+    }
+    let mut request = pb::ListAuditEventsRequest {
+        tenant_id: tenant.id.clone(),
+        alert_id: id(7),
+        page_size: 1_000,
+        ..Default::default()
+    };
+    let (mut events, mut pages) = (0, 0);
+    loop {
+        // The client's own limit is 4 MiB.
+        let page = world.audit().list_audit_events(request.clone()).await.unwrap().into_inner();
+        (events, pages) = (events + page.events.len(), pages + 1);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(events, 40);
+    assert!(pages > 1);
+}
+
 #[tokio::test]
 async fn an_erasure_is_written_down_without_the_name_and_the_lines_before_it_stay() {
     let world = World::start().await;
@@ -374,4 +427,5 @@ async fn an_erasure_is_written_down_without_the_name_and_the_lines_before_it_sta
     assert_eq!((line.action.as_str(), line.outcome()), ("DeleteUser", AuditOutcome::Changed));
     assert_eq!(after, before);
     assert!(world.verify(&tenant.id, None).await.valid);
+    assert_eq!(users(&world, &tenant.id).await, []);
 }

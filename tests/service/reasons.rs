@@ -85,14 +85,12 @@ async fn unavailable(call: Call) -> Status {
     let channel = Services::over(&store).serve().await;
     store.tamper(Tampering::Fails(call));
     let tenant_id = uuid::Uuid::nil().to_string();
-    let (method, request) = match call {
-        Call::Settings => {
-            ("SettingsService/GetSettings", pb::GetSettingsRequest { tenant_id }.encode_to_vec())
-        }
-        _ => {
-            let request = pb::VerifyAuditLogRequest { tenant_id, expected: None };
-            ("AuditService/VerifyAuditLog", request.encode_to_vec())
-        }
+    let settings = pb::GetSettingsRequest { tenant_id: tenant_id.clone() }.encode_to_vec();
+    let verify = pb::VerifyAuditLogRequest { tenant_id, expected: None }.encode_to_vec();
+    let (method, request) = if call == Call::Settings {
+        ("SettingsService/GetSettings", settings)
+    } else {
+        ("AuditService/VerifyAuditLog", verify)
     };
     crate::wire::send_over(&channel, method, request).await.unwrap_err()
 }

@@ -59,6 +59,7 @@ pub enum Call {
     Knows,
     Record,
     AuditPage,
+    Named,
     VerifyAudit,
 }
 
@@ -198,6 +199,7 @@ impl Store for Tampered {
     }
 
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
+        self.check(Call::Named)?;
         self.store.named(tenant, users).await
     }
 

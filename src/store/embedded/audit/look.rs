@@ -17,6 +17,9 @@ use std::sync::PoisonError;
 
 /// So much of the files is read for one page: a page may hold fewer lines than there are, or none.
 const PAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A page ends when its lines have so many bytes. Below the 4 MiB that clients take, also with one more line of the
+/// longest, and with the pseudonym of everybody in it.
+const PAGE_TEXT_BYTES_MAX: usize = 512 * 1024;
 /// How often a reader begins anew when files were removed under it.
 const TRIES: usize = 8;
 
@@ -66,7 +69,7 @@ pub fn page(
         after.unwrap_or(AuditCursor { sequence: 0, last: head.sequence, day: UtcDay::MIN, offset: 0 });
     (cursor.day, cursor.offset) = (begin.0.unwrap_or(UtcDay::MIN), begin.1);
     let mut page = AuditPage::default();
-    let mut read = 0;
+    let (mut read, mut shown) = (0, 0);
     scan(&shared.folder, begin, &end, |place, text| {
         read += place.end - if place.day == cursor.day { cursor.offset } else { 0 };
         (cursor.day, cursor.offset) = (place.day, place.end);
@@ -76,9 +79,10 @@ pub fn page(
             cursor.sequence = line.sequence;
             if query.wants(&line.event) {
                 page.lines.push(line);
+                shown += text.len();
             }
         }
-        let is_full = page.lines.len() >= size || read >= PAGE_BYTES_MAX;
+        let is_full = page.lines.len() >= size || shown >= PAGE_TEXT_BYTES_MAX || read >= PAGE_BYTES_MAX;
         page.next = Some(cursor).filter(|cursor| is_full && cursor.sequence < cursor.last);
         !is_full
     })?;
