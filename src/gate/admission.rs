@@ -128,8 +128,14 @@ pub struct Pass(#[expect(dead_code, reason = "kept for its drop")] store::Pass);
 /// Leave to read a tenant's audit log, which has been written down in it. Sharing does not matter: the log names users
 /// by number, for auditors.
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::admission::AuditGrant { ..todo!() };
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::admission::AuditGrant =
+///     riskshare::gate::admission::AuditGrant { ..todo!() };
+/// ```
+///
+/// ```no_run
+/// let forged: riskshare::gate::admission::AuditGrant =
+///     todo!();
 /// ```
 #[must_use]
 #[derive(Debug)]
