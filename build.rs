@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .codec_path("crate::grpc::codec::GatedCodec")
         .service_generator();
     prost_build::Config::new()
+        .enable_type_names()
         .service_generator(Box::new(Gated { client, server }))
         .compile_fds(descriptors)?;
     Ok(())

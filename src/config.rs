@@ -1,6 +1,8 @@
 //! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
 //! `docs/configuration.md` lists every key with its default and its reason.
 
+use crate::transport;
+use crate::transport::tls;
 use ::config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -20,12 +22,56 @@ pub struct Config {
     pub allow_unauthenticated_network: bool,
     /// How it logs.
     pub log: Log,
+    /// How it speaks TLS.
+    pub tls: Tls,
     /// How much it takes on.
     pub limits: Limits,
     /// How long the audit log is kept.
     pub audit: Audit,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
     pub drain_seconds: u64,
+    /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
+    pub drain_pause_seconds: u64,
+}
+
+/// How the server speaks TLS. Without a certificate it speaks none. Files are PEM and are read again when they
+/// change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+    /// The authorities that sign the certificates of clients.
+    pub client_ca: PathBuf,
+    /// Whether clients must prove who they are with a certificate.
+    pub client_auth: ClientAuth,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// Whether clients must prove who they are with a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// They are not asked.
+    None,
+    /// They may.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V13,
 }
 
 /// How long the audit log is kept.
@@ -69,12 +115,34 @@ pub struct Limits {
     /// The most calls in progress, but for those of settings and health, which are not counted; one more is refused
     /// with OVERLOADED: 1 to 65,536.
     pub max_concurrent_requests: usize,
+    /// The bytes of requests, and again of replies, that may be in memory: `max_ingest_message_bytes` to 64 GiB.
+    pub max_buffered_bytes: usize,
+    /// The most connections: 1 to 100,000.
+    pub max_connections: usize,
+    /// The most connections of one address: 1 to 100,000.
+    pub max_connections_per_address: usize,
+    /// The most calls in progress on one connection: 1 to 1,024.
+    pub max_streams_per_connection: u32,
+    /// How long a call of any service but ingest may take, in seconds: 1 to 600.
+    pub query_seconds: u64,
+    /// How long a call of the ingest service may take, in seconds: 1 to 600.
+    pub ingest_seconds: u64,
+    /// How long the next message of a stream may take to come, in seconds: 1 to 3,600.
+    pub stream_idle_seconds: u64,
+    /// How long a reply may wait for its reader, in seconds: 1 to 3,600.
+    pub reply_seconds: u64,
+    /// How old a connection becomes, in seconds: 10 to 86,400.
+    pub connection_seconds: u64,
+    /// How often a tenant may be asked about each second: 0, which is no limit, to 1,000,000.
+    pub tenant_requests_per_second: u32,
 }
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const DRAIN_SECONDS_MAX: u64 = 600;
 const CONCURRENT_REQUESTS_MAX: usize = 65_536;
+const DRAIN_PAUSE_SECONDS_MAX: u64 = 60;
+const CONNECTIONS_MAX: usize = 100_000;
 
 impl Default for Config {
     fn default() -> Self {
@@ -83,9 +151,23 @@ impl Default for Config {
             data_dir: PathBuf::from("riskshare-data"),
             allow_unauthenticated_network: false,
             log: Log::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
             audit: Audit::default(),
             drain_seconds: 20,
+            drain_pause_seconds: 0,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_auth: ClientAuth::None,
+            min_version: TlsVersion::V13,
         }
     }
 }
@@ -108,6 +190,16 @@ impl Default for Limits {
             max_message_bytes: 4 * MIB,
             max_ingest_message_bytes: 16 * MIB,
             max_concurrent_requests: 1_024,
+            max_buffered_bytes: 256 * MIB,
+            max_connections: 1_000,
+            max_connections_per_address: 100,
+            max_streams_per_connection: 128,
+            query_seconds: 10,
+            ingest_seconds: 30,
+            stream_idle_seconds: 30,
+            reply_seconds: 60,
+            connection_seconds: 600,
+            tenant_requests_per_second: 50_000,
         }
     }
 }
@@ -157,6 +249,8 @@ pub struct Sources {
 
 const PREFIX: &str = "RISKSHARE_";
 const FILE_VARIABLE: &str = "RISKSHARE_CONFIG";
+/// Is for the commands that call a server, and means nothing to the server.
+const TOKEN_VARIABLE: &str = "RISKSHARE_TOKEN_FILE";
 
 impl Sources {
     /// Returns the sources of this process.
@@ -173,6 +267,7 @@ impl Sources {
     /// Names the file, the key and the bound at fault.
     pub fn load(mut self) -> Result<Config, ConfigError> {
         let named = self.env.remove(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.env.remove(TOKEN_VARIABLE);
         let mut builder = ::config::Config::builder();
         if let Some(path) = self.file.or(named) {
             let text = read(&path)?;
@@ -238,6 +333,12 @@ fn flatten(path: &str, value: &serde_json::Value, into: &mut BTreeSet<String>) {
 }
 
 impl Config {
+    /// Returns how long it goes on taking calls once health says that it does not serve.
+    #[must_use]
+    pub fn drain_pause(&self) -> Duration {
+        Duration::from_secs(self.drain_pause_seconds)
+    }
+
     /// Returns how long calls in progress may take when the server is told to stop.
     #[must_use]
     pub fn drain(&self) -> Duration {
@@ -274,12 +375,120 @@ impl Config {
             "must be 30 to 3650",
         )?;
         bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
+        bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
+        limits.check()?;
+        self.tls.check()?;
         bound(
             "listen",
-            self.listen.ip().is_loopback() || self.allow_unauthenticated_network,
+            !self.is_exposed(),
             "must be a loopback address such as 127.0.0.1:50051: callers are not authenticated, so whoever \
-             reaches the port reads and changes everything; where the network itself keeps strangers away, \
-             set allow_unauthenticated_network to true",
+             reaches the port reads and changes everything; ask for client certificates with tls.certificate, \
+             tls.private_key, tls.client_ca and tls.client_auth = \"required\", or where the network itself keeps \
+             strangers away, set allow_unauthenticated_network to true",
+        )
+    }
+
+    /// Says whether other machines reach it although nobody has to prove who they are, and nobody has allowed that.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        let keeps_strangers_out = self.tls.is_on() && self.tls.client_auth == ClientAuth::Required;
+        !(self.listen.ip().is_loopback() || keeps_strangers_out || self.allow_unauthenticated_network)
+    }
+
+    /// Returns the TLS files, if it is to speak TLS.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<tls::Files> {
+        self.tls.is_on().then(|| self.tls.files())
+    }
+
+    /// Returns the bounds of connections.
+    #[must_use]
+    pub fn connections(&self) -> transport::limits::Limits {
+        let limits = &self.limits;
+        transport::limits::Limits {
+            connections: limits.max_connections,
+            connections_per_address: limits.max_connections_per_address,
+            streams: limits.max_streams_per_connection,
+            reply: Duration::from_secs(limits.reply_seconds),
+            age: Duration::from_secs(limits.connection_seconds),
+            ..transport::limits::Limits::default()
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        let seconds =
+            |key, value, max| bound(key, (1..=max).contains(&value), &format!("must be 1 to {max}"));
+        let connections = "must be 1 to 100000";
+        bound(
+            "limits.max_buffered_bytes",
+            (self.max_ingest_message_bytes..=64 * 1_024 * MIB).contains(&self.max_buffered_bytes),
+            "must be limits.max_ingest_message_bytes to 68719476736 (64 GiB)",
+        )?;
+        bound("limits.max_connections", (1..=CONNECTIONS_MAX).contains(&self.max_connections), connections)?;
+        bound(
+            "limits.max_connections_per_address",
+            (1..=CONNECTIONS_MAX).contains(&self.max_connections_per_address),
+            connections,
+        )?;
+        bound(
+            "limits.max_streams_per_connection",
+            (1..=1_024).contains(&self.max_streams_per_connection),
+            "must be 1 to 1024",
+        )?;
+        seconds("limits.query_seconds", self.query_seconds, 600)?;
+        seconds("limits.ingest_seconds", self.ingest_seconds, 600)?;
+        seconds("limits.stream_idle_seconds", self.stream_idle_seconds, 3_600)?;
+        seconds("limits.reply_seconds", self.reply_seconds, 3_600)?;
+        bound(
+            "limits.connection_seconds",
+            (10..=86_400).contains(&self.connection_seconds),
+            "must be 10 to 86400",
+        )?;
+        bound(
+            "limits.tenant_requests_per_second",
+            self.tenant_requests_per_second <= 1_000_000,
+            "must be 0 to 1000000",
+        )
+    }
+}
+
+impl Tls {
+    fn is_on(&self) -> bool {
+        !self.certificate.as_os_str().is_empty()
+    }
+
+    fn files(&self) -> tls::Files {
+        let authorities = self.client_ca.clone();
+        tls::Files {
+            certificate: self.certificate.clone(),
+            private_key: self.private_key.clone(),
+            clients: match self.client_auth {
+                ClientAuth::None => tls::Clients::Unasked,
+                ClientAuth::Optional => tls::Clients::Optional(authorities),
+                ClientAuth::Required => tls::Clients::Required(authorities),
+            },
+            oldest: match self.min_version {
+                TlsVersion::V12 => tls::Version::V12,
+                TlsVersion::V13 => tls::Version::V13,
+            },
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let is_named = |path: &Path| !path.as_os_str().is_empty();
+        let asks = self.client_auth != ClientAuth::None;
+        bound(
+            "tls.private_key",
+            is_named(&self.private_key) == self.is_on(),
+            "must name a file when tls.certificate does, and only then",
+        )?;
+        bound("tls.client_auth", !asks || self.is_on(), "must be none without tls.certificate")?;
+        bound(
+            "tls.client_ca",
+            is_named(&self.client_ca) == asks,
+            "must name a file when tls.client_auth is optional or required, and only then",
         )
     }
 }
@@ -359,6 +568,22 @@ mod tests {
             ("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", "1"),
             ("RISKSHARE_AUDIT__RETENTION_DAYS", "30"),
             ("RISKSHARE_DRAIN_SECONDS", "0"),
+            ("RISKSHARE_DRAIN_PAUSE_SECONDS", "1"),
+            ("RISKSHARE_LIMITS__MAX_BUFFERED_BYTES", "65536"),
+            ("RISKSHARE_LIMITS__MAX_CONNECTIONS", "2"),
+            ("RISKSHARE_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", "3"),
+            ("RISKSHARE_LIMITS__MAX_STREAMS_PER_CONNECTION", "4"),
+            ("RISKSHARE_LIMITS__QUERY_SECONDS", "5"),
+            ("RISKSHARE_LIMITS__INGEST_SECONDS", "6"),
+            ("RISKSHARE_LIMITS__STREAM_IDLE_SECONDS", "7"),
+            ("RISKSHARE_LIMITS__REPLY_SECONDS", "8"),
+            ("RISKSHARE_LIMITS__CONNECTION_SECONDS", "10"),
+            ("RISKSHARE_LIMITS__TENANT_REQUESTS_PER_SECOND", "0"),
+            ("RISKSHARE_TLS__CERTIFICATE", "c"),
+            ("RISKSHARE_TLS__PRIVATE_KEY", "k"),
+            ("RISKSHARE_TLS__CLIENT_CA", "a"),
+            ("RISKSHARE_TLS__CLIENT_AUTH", "optional"),
+            ("RISKSHARE_TLS__MIN_VERSION", "1.2"),
         ]);
         let expected = Config {
             listen: "0.0.0.0:7".parse().unwrap(),
@@ -369,12 +594,30 @@ mod tests {
                 max_message_bytes: 65_536,
                 max_ingest_message_bytes: 65_536,
                 max_concurrent_requests: 1,
+                max_buffered_bytes: 65_536,
+                max_connections: 2,
+                max_connections_per_address: 3,
+                max_streams_per_connection: 4,
+                query_seconds: 5,
+                ingest_seconds: 6,
+                stream_idle_seconds: 7,
+                reply_seconds: 8,
+                connection_seconds: 10,
+                tenant_requests_per_second: 0,
+            },
+            tls: Tls {
+                certificate: "c".into(),
+                private_key: "k".into(),
+                client_ca: "a".into(),
+                client_auth: ClientAuth::Optional,
+                min_version: TlsVersion::V12,
             },
             audit: Audit { retention_days: 30 },
             drain_seconds: 0,
+            drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 10, "a new key is tried here as well");
+        assert_eq!(keys().len(), 26, "a new key is tried here as well");
     }
 
     #[test]
@@ -420,8 +663,56 @@ mod tests {
         );
         check("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", &["1", "65536"], &["0", "65537"]);
         check("RISKSHARE_AUDIT__RETENTION_DAYS", &["30", "3650"], &["29", "3651"]);
+        check("RISKSHARE_DRAIN_PAUSE_SECONDS", &["0", "60"], &["61"]);
+        check(
+            "RISKSHARE_LIMITS__MAX_BUFFERED_BYTES",
+            &["16777216", "68719476736"],
+            &["16777215", "68719476737"],
+        );
+        check("RISKSHARE_LIMITS__MAX_CONNECTIONS", &["1", "100000"], &["0", "100001"]);
+        check("RISKSHARE_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", &["1", "100000"], &["0", "100001"]);
+        check("RISKSHARE_LIMITS__MAX_STREAMS_PER_CONNECTION", &["1", "1024"], &["0", "1025"]);
+        check("RISKSHARE_LIMITS__QUERY_SECONDS", &["1", "600"], &["0", "601"]);
+        check("RISKSHARE_LIMITS__INGEST_SECONDS", &["1", "600"], &["0", "601"]);
+        check("RISKSHARE_LIMITS__STREAM_IDLE_SECONDS", &["1", "3600"], &["0", "3601"]);
+        check("RISKSHARE_LIMITS__REPLY_SECONDS", &["1", "3600"], &["0", "3601"]);
+        check("RISKSHARE_LIMITS__CONNECTION_SECONDS", &["10", "86400"], &["9", "86401"]);
+        check("RISKSHARE_LIMITS__TENANT_REQUESTS_PER_SECOND", &["0", "1000000"], &["1000001"]);
+        check("RISKSHARE_TLS__MIN_VERSION", &["1.2", "1.3"], &["1.1", "1"]);
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
+    }
+
+    #[test]
+    fn other_machines_reach_it_only_over_tls_with_client_certificates_or_when_told_so() {
+        let listen = ("RISKSHARE_LISTEN", "0.0.0.0:1");
+        let tls = [("RISKSHARE_TLS__CERTIFICATE", "c"), ("RISKSHARE_TLS__PRIVATE_KEY", "k")];
+        let clients = |auth| [("RISKSHARE_TLS__CLIENT_CA", "a"), ("RISKSHARE_TLS__CLIENT_AUTH", auth)];
+        let with = |rest: &[(&str, &str)]| with_env(&[&[listen, tls[0], tls[1]], rest].concat());
+        assert!(with(&clients("required")).is_ok());
+        for rest in [&clients("optional")[..], &[]] {
+            let error = with(rest).unwrap_err().to_string();
+            assert!(error.contains("allow_unauthenticated_network"), "{error}");
+        }
+        assert!(with_env(&[listen, ("RISKSHARE_ALLOW_UNAUTHENTICATED_NETWORK", "true")]).is_ok());
+    }
+
+    #[test]
+    fn tls_files_stand_together_or_not_at_all() {
+        let error = |variables: &[(&str, &str)]| with_env(variables).unwrap_err().to_string();
+        let certificate = ("RISKSHARE_TLS__CERTIFICATE", "c");
+        let key = ("RISKSHARE_TLS__PRIVATE_KEY", "k");
+        assert!(with_env(&[certificate, key]).is_ok());
+        assert!(error(&[certificate]).starts_with("tls.private_key must"));
+        assert!(error(&[key]).starts_with("tls.private_key must"));
+        assert!(
+            error(&[certificate, key, ("RISKSHARE_TLS__CLIENT_AUTH", "required")])
+                .starts_with("tls.client_ca")
+        );
+        assert!(
+            error(&[certificate, key, ("RISKSHARE_TLS__CLIENT_CA", "a")]).starts_with("tls.client_ca must")
+        );
+        assert!(error(&[("RISKSHARE_TLS__CLIENT_AUTH", "required")]).starts_with("tls.client_auth must"));
     }
 
     #[test]

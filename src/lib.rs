@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod clock;
+pub mod transport;
 pub mod intake;
 pub mod store;
 pub mod gate;

@@ -2,7 +2,7 @@
 
 use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::domain::time::UtcDay;
 use crate::engine::audit_log::AuditLog;
 use crate::engine::decisions::Decisions;
@@ -11,12 +11,16 @@ use crate::engine::recorder::Recorder;
 use crate::gate::admission::{Gate, Unavailable};
 use crate::grpc::audit::AuditDesk;
 use crate::grpc::auth::AuthLayer;
+use crate::grpc::download::ReplyRoom;
 use crate::grpc::enrichment::Enrichment;
+use crate::grpc::entrance::{Entrance, EntranceTerms};
 use crate::grpc::handover::HandOverLayer;
 use crate::grpc::incidents::Incidents;
 use crate::grpc::ingest::Ingest;
 use crate::grpc::limits::CallLimit;
+use crate::grpc::methods::{Methods, Times};
 use crate::grpc::page::PageTokens;
+use crate::grpc::rate::TenantRate;
 use crate::grpc::room::ANSWER_BYTES_MAX;
 use crate::grpc::settings::SettingsDesk;
 use crate::pb;
@@ -27,33 +31,32 @@ use crate::pb::ingest_service_server::IngestServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::transport;
+use crate::transport::Serving;
+use crate::transport::tls::{Identity, TlsError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::server::NamedService;
-use tonic::service::LayerExt;
-use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::service::{LayerExt, Routes};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::ServiceBuilder;
 
 /// How often activities of days before the horizon are looked for.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(10);
-/// How often an idle connection is asked whether its peer is still there.
-const KEEPALIVE_PERIOD: Duration = Duration::from_mins(1);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Callers are not authenticated yet, so other machines must not reach it unless someone says so.
+    /// Other machines would reach it, and callers need not prove who they are.
     #[error(
-        "{0} can be reached from other machines and callers are not authenticated: listen on a loopback address, or \
-         set allow_unauthenticated_network = true"
+        "{0} can be reached from other machines and callers are not authenticated: listen on a loopback address, ask \
+         for client certificates (tls.client_auth), or set allow_unauthenticated_network = true"
     )]
     Exposed(SocketAddr),
     /// The address is taken or not ours.
@@ -78,20 +81,22 @@ pub enum StartError {
     /// The descriptors of the services cannot be read.
     #[error("cannot set up reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The methods of the services cannot be read from them.
+    #[error("cannot set up the methods: {0}")]
+    Methods(#[from] prost_reflect::DescriptorError),
+    /// The certificates cannot be used.
+    #[error("cannot speak TLS: {0}")]
+    Tls(#[from] TlsError),
 }
-
-/// Why a running server ended with a fault.
-#[derive(Debug, thiserror::Error)]
-#[error("the server failed: {0}")]
-pub struct ServeError(String);
 
 /// A server that runs.
 pub struct Running {
     address: SocketAddr,
     health: HealthReporter,
     stop: watch::Sender<bool>,
-    served: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: Serving,
     expiry: JoinHandle<()>,
+    pause: Duration,
     drain: Duration,
 }
 
@@ -100,23 +105,22 @@ pub struct Running {
 /// # Errors
 /// Why it cannot.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    if !config.listen.ip().is_loopback() && !config.allow_unauthenticated_network {
+    if config.is_exposed() {
         return Err(StartError::Exposed(config.listen));
     }
+    let identity = config.tls_files().map(Identity::load).transpose()?;
     let store = open(&config).await?;
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));
     let services = Services::new(&config, Arc::clone(&store), Arc::clone(&clock), tokens);
     let refused = |cause| StartError::Listen { address: config.listen, cause };
     let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    let (health, router) = services.router().await?;
-    let (stop, mut stopped) = watch::channel(false);
-    let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped.clone()));
-    let until_stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
-    let connections = TcpListenerStream::new(listener);
-    let served = tokio::spawn(router.serve_with_incoming_shutdown(connections, until_stopped));
+    let (health, entrance) = services.entrance(&config.limits).await?;
+    let (stop, stopped) = watch::channel(false);
+    let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
+    let serving = transport::serve(listener, identity, config.connections(), entrance);
     tracing::info!(%address, "serving");
-    Ok(Running { address, health, stop, served, expiry, drain: config.drain() })
+    Ok(Running { address, health, stop, serving, expiry, pause: config.drain_pause(), drain: config.drain() })
 }
 
 impl Running {
@@ -126,28 +130,22 @@ impl Running {
         self.address
     }
 
-    /// Stops: takes no new calls, gives those in progress the time that the configuration says, and cuts off the
-    /// rest.
-    ///
-    /// # Errors
-    /// When the server had failed before.
-    pub async fn stop(mut self) -> Result<(), ServeError> {
-        self.health.set_service_status("", ServingStatus::NotServing).await;
-        for name in NAMES {
+    /// Stops: says so to whoever asks for its health, gives load balancers the time that the configuration says to
+    /// notice, then takes no new calls, gives those in progress their time, and cuts off the rest.
+    pub async fn stop(mut self) {
+        let names = || NAMES.into_iter().chain([""]);
+        for name in names() {
             self.health.set_service_status(name, ServingStatus::NotServing).await;
         }
+        tokio::time::sleep(self.pause).await;
+        for name in names() {
+            self.health.clear_service_status(name).await; // Ends the streams of those who watch it.
+        }
         self.stop.send_replace(true);
-        let served = tokio::time::timeout(self.drain, &mut self.served).await;
-        if served.is_err() {
+        if !self.serving.stop(self.drain).await {
             tracing::warn!("calls were still in progress when the time to drain was over");
-            self.served.abort();
         }
         drop(self.expiry.await);
-        match served {
-            Ok(Ok(Err(fault))) => Err(ServeError(fault.to_string())),
-            Ok(Err(fault)) => Err(ServeError(fault.to_string())),
-            Ok(Ok(Ok(()))) | Err(_) => Ok(()),
-        }
     }
 }
 
@@ -238,28 +236,47 @@ impl Services {
         }
     }
 
-    async fn router(self) -> Result<(HealthReporter, Router), StartError> {
+    async fn entrance(self, limits: &Limits) -> Result<(HealthReporter, Entrance<Routes>), StartError> {
         let (reporter, health) = tonic_health::server::health_reporter();
         for name in NAMES {
             reporter.set_service_status(name, ServingStatus::Serving).await;
         }
-        let router = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-            .add_service(
-                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.enrichment))),
-            )
-            .add_service(
-                self.calls.named_layer(self.auth.named_layer(HandOverLayer.named_layer(self.incidents))),
-            )
-            .add_service(self.calls.named_layer(self.auth.named_layer(self.ingest)))
-            // Sharing can be turned off however many calls are in progress.
-            .add_service(CallLimit::none().named_layer(self.auth.named_layer(self.settings)))
-            .add_service(self.calls.named_layer(self.auth.named_layer(self.audit)))
+        let room = ReplyRoom::new(limits.max_buffered_bytes);
+        let gated = ServiceBuilder::new()
+            .layer(self.calls.clone())
+            .layer(self.auth.clone())
+            .layer(HandOverLayer)
+            .layer(room.clone());
+        let plain = ServiceBuilder::new().layer(self.calls).layer(self.auth.clone()).layer(room.clone());
+        // Sharing can be turned off however many calls are in progress.
+        let settings = ServiceBuilder::new().layer(CallLimit::none()).layer(self.auth).layer(room);
+        let routes = Routes::new(gated.clone().named_layer(self.enrichment))
+            .add_service(gated.named_layer(self.incidents))
+            .add_service(plain.clone().named_layer(self.ingest))
+            .add_service(plain.named_layer(self.audit))
+            .add_service(settings.named_layer(self.settings))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
-        Ok((reporter, router))
+        Ok((reporter, Entrance::new(routes.prepare(), terms(limits)?)))
     }
+}
+
+fn terms(limits: &Limits) -> Result<EntranceTerms, StartError> {
+    let times = Times {
+        query: Duration::from_secs(limits.query_seconds),
+        ingest: Duration::from_secs(limits.ingest_seconds),
+        idle: Duration::from_secs(limits.stream_idle_seconds),
+    };
+    let reflection =
+        [tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET];
+    let known = [pb::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, reflection[0], reflection[1]];
+    Ok(EntranceTerms {
+        methods: Methods::of(&known, &times)?,
+        times,
+        room: Arc::new(Semaphore::new(limits.max_buffered_bytes)),
+        rate: TenantRate::new(limits.tenant_requests_per_second),
+    })
 }
 
 /// Describes all services, and the details of errors, which clients must be able to decode.

@@ -1,8 +1,7 @@
 //! `riskshare audit`.
 
 use crate::cli::Ran;
-use crate::cli::connection::Target;
-use crate::cli::connection::channel;
+use crate::cli::connection::{ServerAddress, Target};
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::terminal;
@@ -77,14 +76,13 @@ pub struct List {
 /// head that this prints elsewhere, and give it to --expect the next time.
 #[derive(Args, Debug)]
 pub struct Verify {
-    /// The server's address.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", conflicts_with = "data_dir")]
-    server: String,
+    #[command(flatten)]
+    server: ServerAddress,
     /// The tenant's id.
     #[arg(long, value_name = "UUID", required_unless_present = "data_dir", value_parser = uuid)]
     tenant: Option<Uuid>,
     /// Read this folder of a stopped server instead of asking one.
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["server", "ca", "cert"])]
     data_dir: Option<PathBuf>,
     /// Demand that the log holds this line: its number, a colon, its hash.
     #[arg(long, value_name = "NUMBER:HASH", value_parser = head, requires = "tenant")]
@@ -126,7 +124,7 @@ impl List {
     }
 
     async fn ask(&self) -> Result<(Vec<pb::AuditEvent>, Vec<pb::AuditedUser>), Failure> {
-        let mut client = AuditServiceClient::new(self.target.channel()?);
+        let mut client = AuditServiceClient::new(self.target.connect()?);
         let mut request = self.request();
         let (mut events, mut users) = (Vec::new(), BTreeMap::new());
         loop {
@@ -226,8 +224,8 @@ impl Verify {
             .expect
             .map(|head| pb::AuditChainHead { sequence: head.sequence, hash: head.hash.to_string() });
         let request = pb::VerifyAuditLogRequest { tenant_id: tenant.to_string(), expected };
-        let answer = AuditServiceClient::new(channel(&self.server)?).verify_audit_log(request).await;
-        let answer = answer.map_err(|status| Failure::of_call(&self.server, status))?.into_inner();
+        let answer = AuditServiceClient::new(self.server.connect()?).verify_audit_log(request).await;
+        let answer = answer.map_err(|status| self.server.failure(status))?.into_inner();
         let code = judged(answer.valid);
         if self.json {
             terminal::say(&json::canonical("riskshare.v1.VerifyAuditLogResponse", &answer)?)?;

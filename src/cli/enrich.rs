@@ -66,7 +66,7 @@ impl Enrich {
             view: pb::EnrichmentView::Full.into(),
             activity_page_size: self.activities.into(),
         };
-        let mut client = AlertEnrichmentServiceClient::new(self.target.channel()?);
+        let mut client = AlertEnrichmentServiceClient::new(self.target.connect()?);
         let answer = client.enrich_alert(request).await.map_err(|status| self.target.failure(status))?;
         Ok(answer.into_inner())
     }

@@ -1,11 +1,11 @@
 //! Raw audit records on their way to a server, batch by batch.
 
+use crate::cli::connection::Connection;
 use crate::cli::failure::is_unavailable;
 use crate::pb;
 use crate::pb::ingest_service_client::IngestServiceClient;
 use std::ops::Range;
 use std::time::Duration;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// The most records of a batch. Small enough that little is repeated when a call fails.
@@ -20,7 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// Sends a tenant's records. What fails because the server cannot answer now is sent again: a record that was taken
 /// in the first time is a duplicate the second.
 pub struct Feed {
-    client: IngestServiceClient<Channel>,
+    client: IngestServiceClient<Connection>,
     tenant: String,
     retries: u32,
 }
@@ -28,8 +28,8 @@ pub struct Feed {
 impl Feed {
     /// Returns a feed that repeats a call at most so many times.
     #[must_use]
-    pub fn new(channel: Channel, tenant: String, retries: u32) -> Self {
-        Self { client: IngestServiceClient::new(channel), tenant, retries }
+    pub fn new(connection: Connection, tenant: String, retries: u32) -> Self {
+        Self { client: IngestServiceClient::new(connection), tenant, retries }
     }
 
     /// Sends one batch and returns what became of it.

@@ -37,7 +37,7 @@ pub struct Ingest {
 impl Ingest {
     /// Ingests the files one after the other.
     pub async fn run(self) -> Ran {
-        let mut feed = Feed::new(self.target.channel()?, self.target.tenant.clone(), self.retries);
+        let mut feed = Feed::new(self.target.connect()?, self.target.tenant.clone(), self.retries);
         let mut report = Report::default();
         for file in &self.files {
             if let Err(failure) = report.ingest(&mut feed, file, &self.target).await {

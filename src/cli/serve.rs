@@ -54,6 +54,54 @@ pub struct Serve {
     /// Keep audit lines for so many days [default: 180].
     #[arg(long, value_name = "DAYS")]
     audit_retention_days: Option<String>,
+    /// Let requests, and again replies, take up so many bytes of memory while they wait [default: 268435456].
+    #[arg(long, value_name = "BYTES")]
+    max_buffered_bytes: Option<String>,
+    /// Close a connection while there are so many [default: 1000].
+    #[arg(long, value_name = "COUNT")]
+    max_connections: Option<String>,
+    /// Close a connection while there are so many of its address [default: 100].
+    #[arg(long, value_name = "COUNT")]
+    max_connections_per_address: Option<String>,
+    /// Refuse a call while so many of its connection are in progress [default: 128].
+    #[arg(long, value_name = "COUNT")]
+    max_streams_per_connection: Option<String>,
+    /// Let a call take so many seconds, but for ingest [default: 10].
+    #[arg(long, value_name = "SECONDS")]
+    query_seconds: Option<String>,
+    /// Let an ingest call take so many seconds [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    ingest_seconds: Option<String>,
+    /// Let the next message of a stream take so many seconds [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    stream_idle_seconds: Option<String>,
+    /// Let a reply wait so many seconds for its reader [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    reply_seconds: Option<String>,
+    /// Ask a client to connect anew after so many seconds at most [default: 600].
+    #[arg(long, value_name = "SECONDS")]
+    connection_seconds: Option<String>,
+    /// Answer about a tenant so many times a second; 0 is no limit [default: 50000].
+    #[arg(long, value_name = "COUNT")]
+    tenant_requests_per_second: Option<String>,
+    /// Speak TLS, with the certificate in this PEM file and those that lead to its authority.
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// The certificate's private key, in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_private_key: Option<String>,
+    /// The authorities that sign the certificates of clients, in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// Ask clients for a certificate: none, optional, required [default: none].
+    #[arg(long, value_name = "WHETHER")]
+    tls_client_auth: Option<String>,
+    /// Speak no older TLS than 1.2 or 1.3 [default: 1.3].
+    #[arg(long, value_name = "VERSION")]
+    tls_min_version: Option<String>,
+    /// Go on so many seconds when told to stop, while health says that it does not serve [default: 0].
+    #[arg(long, value_name = "SECONDS")]
+    drain_pause_seconds: Option<String>,
     /// Give calls in progress so many seconds when told to stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
@@ -82,6 +130,22 @@ impl Serve {
             ("limits.max_ingest_message_bytes", self.max_ingest_message_bytes),
             ("limits.max_concurrent_requests", self.max_concurrent_requests),
             ("audit.retention_days", self.audit_retention_days),
+            ("limits.max_buffered_bytes", self.max_buffered_bytes),
+            ("limits.max_connections", self.max_connections),
+            ("limits.max_connections_per_address", self.max_connections_per_address),
+            ("limits.max_streams_per_connection", self.max_streams_per_connection),
+            ("limits.query_seconds", self.query_seconds),
+            ("limits.ingest_seconds", self.ingest_seconds),
+            ("limits.stream_idle_seconds", self.stream_idle_seconds),
+            ("limits.reply_seconds", self.reply_seconds),
+            ("limits.connection_seconds", self.connection_seconds),
+            ("limits.tenant_requests_per_second", self.tenant_requests_per_second),
+            ("tls.certificate", self.tls_certificate),
+            ("tls.private_key", self.tls_private_key),
+            ("tls.client_ca", self.tls_client_ca),
+            ("tls.client_auth", self.tls_client_auth),
+            ("tls.min_version", self.tls_min_version),
+            ("drain_pause_seconds", self.drain_pause_seconds),
             ("drain_seconds", self.drain_seconds),
         ];
         all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
@@ -89,19 +153,20 @@ impl Serve {
 }
 
 async fn serve(config: Config, mut stop: StopSignals) -> Ran {
+    let scheme = if config.tls_files().is_some() { "https" } else { "http" };
     let running = server::start(config, Arc::new(SystemClock)).await?;
-    terminal::say(&format!("riskshare serves on http://{}\n", running.address()))?;
+    terminal::say(&format!("riskshare serves on {scheme}://{}\n", running.address()))?;
     stop.wait().await;
     tracing::info!("stopping");
-    stop_or_leave(running, &mut stop).await?;
+    stop_or_leave(running, &mut stop).await;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Lets calls in progress end, unless a second signal says that there is no time for that.
-pub async fn stop_or_leave(running: Running, stop: &mut StopSignals) -> anyhow::Result<()> {
+pub async fn stop_or_leave(running: Running, stop: &mut StopSignals) {
     tokio::select! {
-        stopped = running.stop() => Ok(stopped?),
-        () = stop.wait() => Ok(()),
+        () = running.stop() => {}
+        () = stop.wait() => {}
     }
 }
 

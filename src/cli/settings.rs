@@ -1,7 +1,7 @@
 //! `riskshare settings`.
 
 use crate::cli::Ran;
-use crate::cli::connection::Target;
+use crate::cli::connection::{Connection, Target};
 use crate::cli::json;
 use crate::cli::terminal;
 use crate::cli::terminal::visible;
@@ -11,7 +11,6 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use prost_types::FieldMask;
 use std::collections::{BTreeMap, BTreeSet};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// Without `--etag`, a change that somebody else's overtakes is made anew, at most so many times.
@@ -110,7 +109,7 @@ impl SettingsCommand {
 
 impl Get {
     async fn run(self) -> Ran {
-        let mut client = SettingsServiceClient::new(self.target.channel()?);
+        let mut client = SettingsServiceClient::new(self.target.connect()?);
         let request = pb::GetSettingsRequest { tenant_id: self.target.tenant.clone() };
         let answer = client.get_settings(request).await.map_err(|status| self.target.failure(status))?;
         let answer = answer.into_inner();
@@ -124,7 +123,7 @@ impl Get {
 impl Set {
     async fn run(self) -> Ran {
         self.change.check()?;
-        let mut client = SettingsServiceClient::new(self.target.channel()?);
+        let mut client = SettingsServiceClient::new(self.target.connect()?);
         let answer = self.make(&mut client).await.map_err(|status| self.target.failure(status))?;
         if self.json {
             return terminal::say(&json::canonical("riskshare.v1.UpdateSettingsResponse", &answer)?);
@@ -140,7 +139,7 @@ impl Set {
 
     async fn make(
         &self,
-        client: &mut SettingsServiceClient<Channel>,
+        client: &mut SettingsServiceClient<Connection>,
     ) -> Result<pb::UpdateSettingsResponse, Status> {
         for _ in 1..ATTEMPTS {
             match self.try_make(client).await {
@@ -153,7 +152,7 @@ impl Set {
 
     async fn try_make(
         &self,
-        client: &mut SettingsServiceClient<Channel>,
+        client: &mut SettingsServiceClient<Connection>,
     ) -> Result<pb::UpdateSettingsResponse, Status> {
         let tenant_id = self.target.tenant.clone();
         let read = client.get_settings(pb::GetSettingsRequest { tenant_id: tenant_id.clone() }).await?;

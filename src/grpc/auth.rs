@@ -6,8 +6,10 @@ use crate::gate::caller;
 use crate::gate::caller::{Access, Caller};
 use crate::gate::rights::Right;
 use crate::grpc::parse;
+use crate::grpc::rate::TenantRate;
 use crate::grpc::status;
 use crate::pb;
+use crate::transport::peer::PeerCertificates;
 use http::header::{AUTHORIZATION, Entry};
 use http::{HeaderMap, HeaderValue, Response};
 use std::future::Future;
@@ -16,11 +18,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tonic::{Request, Status};
 use tower::{Layer, Service};
-
-/// The certificates that a connection's peer proved to own, its own first, in DER. The transport puts them on each
-/// request of the connection.
-#[derive(Clone, Default)]
-pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 
 /// Puts a [`Caller`] on every request, or refuses it.
 #[derive(Clone)]
@@ -138,14 +135,34 @@ tenanted! {
 /// Lets a call in: its role has the right, and its tenant is one of the caller's.
 ///
 /// # Errors
-/// UNAUTHENTICATED, PERMISSION_MISSING, INVALID_FIELD for a tenant that is no UUID, TENANT_MISMATCH; in this order.
+/// UNAUTHENTICATED, PERMISSION_MISSING, INVALID_FIELD for a tenant that is no UUID, TENANT_MISMATCH, RATE_LIMITED; in
+/// this order.
 pub async fn access<M: Tenanted>(
     gate: &Gate,
     request: Request<M>,
     right: Right,
 ) -> Result<(Access, M), Status> {
+    let rate = rate(&request);
     let (entry, message) = entry(gate, request, right).await?;
-    Ok((enter(gate, &entry, &message).await?, message))
+    let access = enter(gate, &entry, &message).await?;
+    count(rate.as_ref(), &access)?;
+    Ok((access, message))
+}
+
+/// Returns what bounds how often the tenants of a request are asked about.
+pub fn rate<M>(request: &Request<M>) -> Option<TenantRate> {
+    request.extensions().get::<TenantRate>().cloned()
+}
+
+/// Counts a call, or a message of a stream, for its tenant. Whoever turns sharing off is never told to come later.
+///
+/// # Errors
+/// RATE_LIMITED.
+pub fn count(rate: Option<&TenantRate>, access: &Access) -> Result<(), Status> {
+    match (rate, access.right()) {
+        (None, _) | (_, Right::GetSettings | Right::UpdateSettings) => Ok(()),
+        (Some(rate), _) => rate.count(access.tenant()),
+    }
 }
 
 /// Lets a call in as far as its role goes, for streams: each message names its tenant, see [`enter`].

@@ -1,8 +1,10 @@
 //! Puts messages on the wire and takes them off it.
 
+use crate::grpc::elements;
 use crate::grpc::reply::Reply;
 use crate::grpc::status;
-use prost::Message;
+use prost::bytes::Buf;
+use prost::{Message, Name};
 use std::marker::PhantomData;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -40,7 +42,7 @@ impl<E, D> Default for GatedCodec<E, D> {
     }
 }
 
-impl<E: Outgoing, D: Message + Default + 'static> Codec for GatedCodec<E, D> {
+impl<E: Outgoing, D: Message + Name + Default + 'static> Codec for GatedCodec<E, D> {
     type Encode = E;
     type Decode = D;
     type Encoder = GatedEncoder<E>;
@@ -67,14 +69,17 @@ impl<E: Outgoing> Encoder for GatedEncoder<E> {
     }
 }
 
-/// Decodes a message, or says that it cannot be read without repeating any of it.
+/// Decodes a message that is not too much, or says that it cannot be read without repeating any of it.
 pub struct PlainDecoder<D>(PhantomData<D>);
 
-impl<D: Message + Default> Decoder for PlainDecoder<D> {
+impl<D: Message + Name + Default> Decoder for PlainDecoder<D> {
     type Item = D;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        if elements::are_too_many(&D::full_name(), buf.chunk()) {
+            return Err(status::too_many());
+        }
         D::decode(buf).map(Some).map_err(|error| status::unreadable(&error))
     }
 }

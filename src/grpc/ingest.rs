@@ -9,6 +9,7 @@ use crate::gate::rights::Right;
 use crate::grpc::auth;
 use crate::grpc::enrichment::names_two_people;
 use crate::grpc::parse::Fields;
+use crate::grpc::rate::TenantRate;
 use crate::grpc::records;
 use crate::grpc::records::{Item, Rejected};
 use crate::grpc::status;
@@ -19,7 +20,7 @@ use crate::pb::{ErrorReason, IngestOutcome};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 /// The most activities, users, memberships, triggers or alerts of a call.
 const ITEMS_MAX: usize = 10_000;
@@ -59,9 +60,10 @@ impl IngestService for Ingest {
         // One acknowledgement may wait for the caller to read it; the next batch is not read before.
         let (acks, answer) = mpsc::channel(1);
         let ingest = self.clone();
+        let rate = auth::rate(&request);
         let (entry, mut batches) = auth::entry(&self.gate, request, Right::StreamActivities).await?;
         tokio::spawn(async move {
-            while let Some(ack) = ingest.next_ack(&entry, &mut batches).await {
+            while let Some(ack) = ingest.next_ack(&entry, rate.as_ref(), &mut batches).await {
                 let is_last = ack.is_err();
                 if acks.send(ack).await.is_err() || is_last {
                     break;
@@ -164,18 +166,20 @@ impl Ingest {
     async fn next_ack(
         &self,
         entry: &Entry,
+        rate: Option<&TenantRate>,
         batches: &mut Streaming<pb::StreamActivitiesRequest>,
     ) -> Option<Result<pb::StreamActivitiesResponse, Status>> {
         let request = match batches.message().await {
             Ok(request) => request?,
-            // Transport limits have no reason of their own.
-            Err(refusal) if refusal.code() == Code::OutOfRange => return Some(Err(status::too_large())),
-            Err(refusal) => return Some(Err(refusal)),
+            Err(refusal) => return Some(Err(status::in_our_words(&refusal).unwrap_or(refusal))),
         };
         let sequence = request.sequence;
         let batch = match request.batch {
             Some(batch) => match auth::enter(&self.gate, entry, &batch).await {
-                Ok(access) => self.activities(access, batch).await,
+                Ok(access) => match auth::count(rate, &access) {
+                    Ok(()) => self.activities(access, batch).await,
+                    Err(refusal) => Err(refusal),
+                },
                 Err(refusal) => Err(refusal),
             },
             None => Err(Invalid::one(ErrorReason::InvalidField, "batch", "must be set").into()),

@@ -1,4 +1,4 @@
-//! What the transport refuses before a handler runs: one call too many, a message too large.
+//! Refuses one call too many before its handler runs.
 
 use crate::grpc::status;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{Code, Status};
+use tonic::Status;
 use tower::{Layer, Service};
 
 /// Lets so many calls be in progress at once, over all services that share it. One more is refused, not queued: the
@@ -65,20 +65,16 @@ where
             return Box::pin(async move { Ok(refusal.into_http()) });
         };
         let answer = self.inner.call(request);
-        Box::pin(async move { Ok(answered(answer.await?, permit)) })
+        Box::pin(async move { Ok(until_read(answer.await?, permit)) })
     }
 }
 
-/// Keeps the permit until the answer is read, and gives the refusal of a message that is too large its reason.
-fn answered(
+/// Keeps a permit until the answer is read.
+#[must_use]
+pub fn until_read(
     response: Response<tonic::body::Body>,
     permit: OwnedSemaphorePermit,
 ) -> Response<tonic::body::Body> {
-    let is_too_large =
-        Status::from_header_map(response.headers()).is_some_and(|s| s.code() == Code::OutOfRange);
-    if is_too_large {
-        return status::too_large().into_http();
-    }
     response.map(|inner| tonic::body::Body::new(InProgress { inner, _permit: permit }))
 }
 

@@ -3,9 +3,17 @@
 pub mod status;
 pub mod room;
 pub mod reply;
+pub mod elements;
 pub mod codec;
 pub mod handover;
 pub mod limits;
+pub mod form;
+pub mod deadline;
+pub mod methods;
+pub mod upload;
+pub mod download;
+pub mod rate;
+pub mod entrance;
 pub mod parse;
 pub mod auth;
 pub mod page;

@@ -6,7 +6,11 @@ use crate::gate::admission::{AuditUnavailable, Refusal, SharingOff, Unavailable}
 use crate::gate::caller::Denied;
 use crate::pb;
 use crate::pb::ErrorReason;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
 use std::collections::HashMap;
+use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -197,6 +201,76 @@ pub fn answer_too_large() -> Status {
     overloaded("the answer would be larger than 4 MiB; ask about fewer users at once")
 }
 
+/// The tenant was asked about more often than it may be. `wait` says when there is room for one more.
+#[must_use]
+pub fn rate_limited(wait: Duration) -> Status {
+    let message = "the tenant has as many calls a second as it may have; repeat the call later";
+    let details = ErrorDetails::with_retry_info(Some(wait));
+    status(Code::ResourceExhausted, ErrorReason::RateLimited, message, details)
+}
+
+/// The time that the caller gave, or the server's own limit, is over.
+#[must_use]
+pub fn deadline_exceeded() -> Status {
+    let message = "the time of the call is over; a call that changes something may have done so";
+    status(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message, ErrorDetails::new())
+}
+
+/// A second message where a method takes one.
+#[must_use]
+pub fn one_message() -> Status {
+    unsupported_call("the method takes one message")
+}
+
+/// A way of calling that no method has.
+#[must_use]
+pub fn unsupported() -> Status {
+    unsupported_call("the method cannot be called in this way")
+}
+
+fn unsupported_call(message: &str) -> Status {
+    status(Code::Unimplemented, ErrorReason::UnsupportedCall, message, ErrorDetails::new())
+}
+
+/// What came is no message.
+#[must_use]
+pub fn malformed() -> Status {
+    let message = "the request is not a readable message";
+    status(Code::Internal, ErrorReason::Internal, message, ErrorDetails::new())
+}
+
+/// Gives what the gRPC library says of a call our constant text and a reason: its own may repeat what was sent.
+/// `None` when it needs neither.
+#[must_use]
+pub fn in_our_words(theirs: &Status) -> Option<Status> {
+    if !theirs.details().is_empty() {
+        return None;
+    }
+    match theirs.code() {
+        Code::Internal => Some(malformed()),
+        Code::OutOfRange => Some(too_large()),
+        // Without a text it is a method that does not exist.
+        Code::Unimplemented if !theirs.message().is_empty() => Some(unsupported()),
+        _ => None,
+    }
+}
+
+/// The refusal as the trailers that end an answer whose head is out.
+///
+/// # Errors
+/// The refusal itself when it does not fit into headers, which ends the stream as well.
+pub fn as_trailers(refusal: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    refusal.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
+}
+
+/// The message holds more elements than any request may.
+#[must_use]
+pub fn too_many() -> Status {
+    overloaded("the message holds more elements than a request may have; send less at once")
+}
+
 /// A fault of ours. `cause` goes to the log, the caller reads a constant.
 #[must_use]
 pub fn internal(cause: &str) -> Status {
@@ -219,8 +293,7 @@ pub fn unreadable(error: &prost::DecodeError) -> Status {
         return Invalid::one(ErrorReason::InvalidField, field_of(&text), "must be UTF-8").into();
     }
     tracing::info!("a request was not a readable message");
-    let message = "the request is not a readable message";
-    status(Code::Internal, ErrorReason::Internal, message, ErrorDetails::new())
+    malformed()
 }
 
 /// Finds the field's path in prost's text, `...message: Inner.field: Outer.field: invalid string value...`, the

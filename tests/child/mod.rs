@@ -23,11 +23,17 @@ impl Server {
         Self::start_with(data, listen, &[])
     }
 
+    /// Starts it at a given address with further arguments.
+    pub fn start_with(data: &Path, listen: &str, arguments: &[&str]) -> Self {
+        Self::start_in(data, listen, arguments, &[])
+    }
+
     /// Starts it with more in its environment.
-    pub fn start_with(data: &Path, listen: &str, environment: &[(&str, &Path)]) -> Self {
+    pub fn start_in(data: &Path, listen: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_riskshare"))
             .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
+            .args(arguments)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -37,6 +43,11 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().last().expect("the server says where it listens").to_owned();
         Self { child, address }
+    }
+
+    /// Returns its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns where it serves, as a URL.

@@ -51,7 +51,7 @@ impl World {
 
     /// Stops the server and starts it again over the same data.
     pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await.unwrap();
+        self.running.take().unwrap().stop().await;
         let (running, channel) = serve(&self.config, &self.clock).await;
         (self.running, self.channel) = (Some(running), channel);
     }
@@ -64,6 +64,11 @@ impl World {
     /// Returns a tenant that was made before.
     pub fn known(&self, id: &str) -> Tenant<'_> {
         Tenant { world: self, id: id.to_owned() }
+    }
+
+    /// Stops the server.
+    pub async fn stop(&mut self) {
+        self.running.take().unwrap().stop().await;
     }
 
     pub fn address(&self) -> std::net::SocketAddr {

@@ -49,7 +49,7 @@ impl Disk {
 
     fn start(&self) -> Server {
         let environment = [("LD_PRELOAD", self.library.as_path()), ("SYNCS_LEFT", self.syncs_left.as_path())];
-        Server::start_with(self.folder.path(), "127.0.0.1:0", &environment)
+        Server::start_in(self.folder.path(), "127.0.0.1:0", &[], &environment)
     }
 
     fn start_sound(&self) -> Server {

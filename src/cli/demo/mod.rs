@@ -56,7 +56,7 @@ impl Demo {
                 if !self.exit {
                     stop.wait().await;
                 }
-                stop_or_leave(stage.running, &mut stop).await?;
+                stop_or_leave(stage.running, &mut stop).await;
             }
             () = stop.wait() => {}
         }
@@ -111,6 +111,7 @@ fn first(tenants: &[Tenant]) -> anyhow::Result<(&Tenant, &QueuedAlert)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::connection::plain;
     use crate::cli::feed::Feed;
     use crate::clock::ManualClock;
     use crate::pb;
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(played.alert("Contoso", shows).await.severity_text, "None");
         let copy =
             story::ELIF.copies_to_usb("2026-11-24T11:00:00Z".parse().unwrap(), "Notes.txt").to_string();
-        let mut feed = Feed::new(played.stage.channel.clone(), played.tenants[0].id.to_string(), 0);
+        let mut feed = Feed::new(plain(played.stage.channel.clone()), played.tenants[0].id.to_string(), 0);
         assert_eq!(feed.send(&[&copy]).await.unwrap().counts.unwrap().accepted, 1);
         assert_eq!(played.alert("Contoso", shows).await.severity_text, "High");
     }

@@ -1,5 +1,6 @@
 //! A server of the demo's own, and what it is told: by the calls, and through the parsers, that any caller uses.
 
+use crate::cli::connection::plain;
 use crate::cli::demo::story::Tenant;
 use crate::cli::feed::{Feed, batches};
 use crate::clock::Clock;
@@ -77,7 +78,7 @@ impl Stage {
         self.declare(tenant).await?;
         let texts: Vec<String> = tenant.audit.iter().map(Value::to_string).collect();
         let sizes: Vec<usize> = texts.iter().map(String::len).collect();
-        let mut feed = Feed::new(self.channel.clone(), tenant.id.to_string(), 0);
+        let mut feed = Feed::new(plain(self.channel.clone()), tenant.id.to_string(), 0);
         for batch in batches(&sizes) {
             let records: Vec<&str> = texts[batch].iter().map(String::as_str).collect();
             let answer = feed.send(&records).await?;
