@@ -7,11 +7,13 @@ use prost::Message;
 use prost_build::{Service, ServiceGenerator};
 use std::path::PathBuf;
 
-/// Services of which no field can hold anything derived from a user.
-const WITHOUT_USER_DATA: [&str; 2] = ["IngestService", "SettingsService"];
+/// Services of which no field can hold anything derived from a user; and the audit log, which names users by number,
+/// must be readable whether the tenant shares or not, and has a grant of its own.
+const WITHOUT_USER_DATA: [&str; 3] = ["AuditService", "IngestService", "SettingsService"];
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "riskshare/v1/alert_enrichment.proto",
+    "riskshare/v1/audit.proto",
     "riskshare/v1/incident.proto",
     "riskshare/v1/ingest.proto",
     "riskshare/v1/settings.proto",

@@ -29,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// How much it takes on.
     pub limits: Limits,
+    /// How long the audit log is kept.
+    pub audit: Audit,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
     pub drain_seconds: u64,
     /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
@@ -73,6 +75,14 @@ pub enum TlsVersion {
     /// TLS 1.3.
     #[serde(rename = "1.3")]
     V13,
+}
+
+/// How long the audit log is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// How many days a line is kept at least: 30 to 3,650.
+    pub retention_days: u32,
 }
 
 /// How the server logs. The log goes to stderr and never holds personal data.
@@ -147,6 +157,7 @@ impl Default for Config {
             log: Log::default(),
             tls: Tls::default(),
             limits: Limits::default(),
+            audit: Audit::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
         }
@@ -162,6 +173,12 @@ impl Default for Tls {
             client_auth: ClientAuth::None,
             min_version: TlsVersion::V13,
         }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention_days: 180 }
     }
 }
 
@@ -357,6 +374,11 @@ impl Config {
             "must be 1 to 65536",
         )?;
         self.auth.check().or_else(|(key, rule)| bound(key, false, rule))?;
+        bound(
+            "audit.retention_days",
+            (30..=3_650).contains(&self.audit.retention_days),
+            "must be 30 to 3650",
+        )?;
         bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
         bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
         limits.check()?;
@@ -565,6 +587,7 @@ mod tests {
             ("RISKSHARE_LIMITS__MAX_MESSAGE_BYTES", "65536"),
             ("RISKSHARE_LIMITS__MAX_INGEST_MESSAGE_BYTES", "65536"),
             ("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", "1"),
+            ("RISKSHARE_AUDIT__RETENTION_DAYS", "30"),
             ("RISKSHARE_DRAIN_SECONDS", "0"),
             ("RISKSHARE_DRAIN_PAUSE_SECONDS", "1"),
             ("RISKSHARE_LIMITS__MAX_BUFFERED_BYTES", "65536"),
@@ -624,11 +647,12 @@ mod tests {
                 client_auth: ClientAuth::Optional,
                 min_version: TlsVersion::V12,
             },
+            audit: Audit { retention_days: 30 },
             drain_seconds: 0,
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 35, "a new key is tried here as well");
+        assert_eq!(keys().len(), 36, "a new key is tried here as well");
     }
 
     #[test]
@@ -673,6 +697,7 @@ mod tests {
             &["4194303", "268435457"],
         );
         check("RISKSHARE_LIMITS__MAX_CONCURRENT_REQUESTS", &["1", "65536"], &["0", "65537"]);
+        check("RISKSHARE_AUDIT__RETENTION_DAYS", &["30", "3650"], &["29", "3651"]);
         check("RISKSHARE_DRAIN_PAUSE_SECONDS", &["0", "60"], &["61"]);
         check(
             "RISKSHARE_LIMITS__MAX_BUFFERED_BYTES",

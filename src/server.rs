@@ -5,10 +5,12 @@ use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::domain::time::UtcDay;
+use crate::engine::audit_log::AuditLog;
 use crate::engine::decisions::Decisions;
 use crate::engine::reading::Engine;
 use crate::engine::recorder::Recorder;
 use crate::gate::admission::{Gate, Unavailable};
+use crate::grpc::audit::AuditDesk;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::download::ReplyRoom;
 use crate::grpc::enrichment::Enrichment;
@@ -24,6 +26,7 @@ use crate::grpc::room::ANSWER_BYTES_MAX;
 use crate::grpc::settings::SettingsDesk;
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
+use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::incident_service_server::IncidentServiceServer;
 use crate::pb::ingest_service_server::IngestServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
@@ -119,7 +122,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let address = listener.local_addr().map_err(refused)?;
     let (health, entrance) = services.entrance(&config.limits).await?;
     let (stop, stopped) = watch::channel(false);
-    let expiry = tokio::spawn(expire(store, clock, stopped));
+    let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
     let serving = transport::serve(listener, identity, config.connections(), entrance);
     tracing::info!(%address, "serving");
     Ok(Running { address, health, stop, serving, expiry, pause: config.drain_pause(), drain: config.drain() })
@@ -159,15 +162,29 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     Ok(Arc::new(store))
 }
 
-async fn expire(store: Arc<dyn Store>, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
+async fn expire(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    audit_days: u32,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let audit_days = i32::try_from(audit_days).unwrap_or(i32::MAX);
     let mut period = tokio::time::interval(EXPIRY_PERIOD);
     loop {
         tokio::select! {
-            _ = period.tick() => match store.expire(UtcDay::of(clock.now())).await {
-                Ok(0) => {}
-                Ok(expired) => tracing::info!(expired, "forgot activities of days before the horizon"),
-                Err(cause) => tracing::error!(%cause, "cannot forget activities of days before the horizon"),
-            },
+            _ = period.tick() => {
+                let today = UtcDay::of(clock.now());
+                match store.expire(today).await {
+                    Ok(0) => {}
+                    Ok(expired) => tracing::info!(expired, "forgot activities of days before the horizon"),
+                    Err(cause) => tracing::error!(%cause, "cannot forget activities of days before the horizon"),
+                }
+                match store.expire_audit(today.plus(-audit_days)).await {
+                    Ok(0) => {}
+                    Ok(files) => tracing::info!(files, "removed audit lines that are older than the retention"),
+                    Err(cause) => tracing::error!(%cause, "cannot remove old audit lines"),
+                }
+            }
             _ = stopped.changed() => return, // It changes once.
         }
     }
@@ -177,14 +194,17 @@ type Enriching = AlertEnrichmentServiceServer<Enrichment>;
 type IncidentPages = IncidentServiceServer<Incidents>;
 type Ingesting = IngestServiceServer<Ingest>;
 type SettingsOf = SettingsServiceServer<SettingsDesk>;
+type Auditing = AuditServiceServer<AuditDesk>;
 
-const NAMES: [&str; 4] = [Enriching::NAME, IncidentPages::NAME, Ingesting::NAME, SettingsOf::NAME];
+const NAMES: [&str; 5] =
+    [Enriching::NAME, IncidentPages::NAME, Ingesting::NAME, SettingsOf::NAME, Auditing::NAME];
 
 struct Services {
     enrichment: Enriching,
     incidents: IncidentPages,
     ingest: Ingesting,
     settings: SettingsOf,
+    audit: Auditing,
     calls: CallLimit,
     auth: AuthLayer,
     reflection_auth: AuthLayer,
@@ -200,9 +220,11 @@ impl Services {
     ) -> Self {
         let limits = &config.limits;
         let gate = Gate::new(Arc::clone(&store), clock);
-        let engine = Arc::new(Engine::new(Arc::clone(&store)));
+        let engine = Arc::new(Engine::default());
         let recorder = Arc::new(Recorder::new(Arc::clone(&store)));
-        let decisions = Arc::new(Decisions::new(store));
+        let decisions = Arc::new(Decisions::new(Arc::clone(&store)));
+        let log = Arc::new(AuditLog::new(store));
+        let audit = AuditDesk { gate: gate.clone(), log, tokens: Arc::clone(&tokens) };
         let enrichment =
             Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
         let incidents = Incidents { gate: gate.clone(), engine, tokens };
@@ -218,6 +240,9 @@ impl Services {
                 .max_encoding_message_size(ANSWER_BYTES_MAX),
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
+            audit: Auditing::new(audit)
+                .max_decoding_message_size(small)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
             calls: CallLimit::new(limits.max_concurrent_requests),
             reflection_auth: if config.auth.open_reflection { let_anyone() } else { auth.clone() },
             auth,
@@ -240,7 +265,8 @@ impl Services {
         let settings = ServiceBuilder::new().layer(CallLimit::none()).layer(self.auth).layer(room);
         let routes = Routes::new(gated.clone().named_layer(self.enrichment))
             .add_service(gated.named_layer(self.incidents))
-            .add_service(plain.named_layer(self.ingest))
+            .add_service(plain.clone().named_layer(self.ingest))
+            .add_service(plain.named_layer(self.audit))
             .add_service(settings.named_layer(self.settings))
             .add_service(health)
             .add_service(self.reflection_auth.named_layer(reflection().build_v1()?))

@@ -333,6 +333,51 @@ fn settings_are_shown_and_changed_one_by_one() {
 }
 
 #[test]
+fn the_audit_log_is_listed_and_checked_by_the_server_and_in_the_folder_of_a_stopped_one() {
+    let mut desk = Desk::sharing();
+    desk.call(&["settings", "set", "--data-sharing", "off"]);
+    let listed = desk.call(&["audit", "list", "--outcome", "changed"]);
+    let rows: Vec<_> = listed.out.lines().map(|row| row.split_once("set ").unwrap().1).collect();
+    assert_eq!(
+        rows,
+        ["data_sharing_enabled=true,user_analytics_enabled=true", "data_sharing_enabled=false"],
+        "{listed:?}"
+    );
+    let json: Value =
+        serde_json::from_str(&desk.call(&["audit", "list", "--json", "--limit", "1"]).out).unwrap();
+    assert_eq!(
+        (&json["events"][0]["action"], &json["events"].as_array().unwrap().len()),
+        (&json!("UpdateSettings"), &1)
+    );
+    let checked = desk.call(&["audit", "verify"]);
+    assert_eq!((checked.code, checked.out.contains(", valid")), (Some(0), true), "{checked:?}");
+    let head = checked.out.lines().find_map(|line| line.strip_prefix("head ")).unwrap().trim().to_owned();
+    let kept = desk.call(&["audit", "verify", "--expect", &head]);
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    let zeros = "0".repeat(64);
+    let other = desk.call(&["audit", "verify", "--expect", &format!("1:{zeros}")]);
+    assert_eq!(other.code, Some(1), "{other:?}");
+    assert!(other.out.contains("line 1: line 1 is not the one that was expected"), "{other:?}");
+
+    let data = desk.folder.path().join("data");
+    let folder = ["audit", "verify", "--data-dir", data.to_str().unwrap()];
+    let busy = call(&folder);
+    assert_eq!((busy.code, busy.err.contains("in use by another process")), (Some(1), true), "{busy:?}");
+    desk.server.kill();
+    let whole = call(&folder);
+    assert_eq!((whole.code, whole.out.contains(TENANT)), (Some(0), true), "{whole:?}");
+    let file = std::fs::read_dir(data.join("audit")).unwrap().map(|entry| entry.unwrap().path());
+    let file = file.into_iter().find(|path| path.extension().is_some_and(|end| end == "jsonl")).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("local", "other", 1)).unwrap();
+    let broken = call(&folder);
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+    assert!(broken.out.contains(".jsonl line 1: line 1 was changed"), "{broken:?}");
+    let nothing = call(&["audit", "verify", "--data-dir", desk.folder.path().to_str().unwrap()]);
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+}
+
+#[test]
 fn a_change_that_cannot_be_is_refused() {
     let desk = Desk::new();
     let nothing = desk.call(&["settings", "set"]);

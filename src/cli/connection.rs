@@ -30,12 +30,20 @@ pub fn plain(channel: Channel) -> Connection {
 /// Which server, and as which tenant.
 #[derive(Args, Debug)]
 pub struct Target {
-    /// The server's address; https:// speaks TLS.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-    pub server: String,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerAddress,
     /// The tenant's id.
     #[arg(long, value_name = "UUID")]
     pub tenant: String,
+}
+
+/// Which server, and what the caller is known by.
+#[derive(Args, Debug)]
+pub struct ServerAddress {
+    /// The server's address; https:// speaks TLS.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    pub server: String,
     /// Believe the server that these authorities (PEM) sign, and not those of the system.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -51,6 +59,21 @@ pub struct Target {
 }
 
 impl Target {
+    /// Returns a connection, which is made when the first call needs it.
+    ///
+    /// # Errors
+    /// Those of [`ServerAddress::connect`].
+    pub fn connect(&self) -> Result<Connection, Failure> {
+        self.server.connect()
+    }
+
+    /// Returns what a call's error means.
+    pub fn failure(&self, status: tonic::Status) -> Failure {
+        self.server.failure(status)
+    }
+}
+
+impl ServerAddress {
     /// Returns a connection, which is made when the first call needs it.
     ///
     /// # Errors

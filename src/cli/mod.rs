@@ -2,6 +2,7 @@
 //! through the public API. `docs/cli.md` shows each.
 
 mod alert_view;
+mod audit;
 mod connection;
 mod demo;
 mod enrich;
@@ -49,6 +50,8 @@ enum Command {
     Enrich(enrich::Enrich),
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     Version(version::Version),
 }
 
@@ -65,6 +68,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ingest(ingest) => ingest.run().await,
         Command::Enrich(enrich) => enrich.run().await,
         Command::Settings(settings) => settings.run().await,
+        Command::Audit(audit) => audit.run().await,
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {

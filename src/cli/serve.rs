@@ -81,6 +81,9 @@ pub struct Serve {
     /// Refuse a call while so many are in progress [default: 1024].
     #[arg(long, value_name = "COUNT")]
     max_concurrent_requests: Option<String>,
+    /// Keep audit lines for so many days [default: 180].
+    #[arg(long, value_name = "DAYS")]
+    audit_retention_days: Option<String>,
     /// Let requests, and again replies, take up so many bytes of memory while they wait [default: 268435456].
     #[arg(long, value_name = "BYTES")]
     max_buffered_bytes: Option<String>,
@@ -167,6 +170,7 @@ impl Serve {
             ("limits.max_message_bytes", self.max_message_bytes),
             ("limits.max_ingest_message_bytes", self.max_ingest_message_bytes),
             ("limits.max_concurrent_requests", self.max_concurrent_requests),
+            ("audit.retention_days", self.audit_retention_days),
             ("limits.max_buffered_bytes", self.max_buffered_bytes),
             ("limits.max_connections", self.max_connections),
             ("limits.max_connections_per_address", self.max_connections_per_address),

@@ -1,5 +1,6 @@
 //! Ids and the text of which they are made.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -8,13 +9,14 @@ use uuid::Uuid;
 pub const ID_BYTES_MAX: usize = 128;
 
 /// Names a tenant. Part of every key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct TenantId(Uuid);
 
 impl TenantId {
     /// Returns the tenant of that UUID.
     #[must_use]
-    pub fn new(id: Uuid) -> Self {
+    pub const fn new(id: Uuid) -> Self {
         Self(id)
     }
 

@@ -1,5 +1,6 @@
 //! What a tenant has decided.
 
+use crate::domain::audit::AuditChange;
 use crate::domain::indicator::{Indicator, Sharing};
 use crate::domain::time::Lookback;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,29 @@ impl Settings {
             Sharing::Unknown => self.custom.contains(indicator),
         }
     }
+
+    /// Returns what is other in `next`, by the names of the contract, with its value there.
+    #[must_use]
+    pub fn changes(&self, next: &Self) -> Vec<AuditChange> {
+        let fields = self.fields().into_iter().zip(next.fields());
+        let others = fields.filter(|((_, own), (_, next))| own != next);
+        others.map(|(_, (field, value))| AuditChange { field: field.to_owned(), value }).collect()
+    }
+
+    fn fields(&self) -> [(&'static str, String); 7] {
+        let overrides =
+            self.overrides.iter().map(|(indicator, shared)| format!("{}={shared}", indicator.name()));
+        let custom = self.custom.iter().map(|indicator| indicator.name().to_owned());
+        [
+            ("data_sharing_enabled", self.data_sharing.to_string()),
+            ("alert_export_enabled", self.alert_export.to_string()),
+            ("anonymization_enabled", self.anonymization.to_string()),
+            ("user_analytics_enabled", self.user_analytics.to_string()),
+            ("lookback_days", self.lookback.days().to_string()),
+            ("indicator_overrides", overrides.collect::<Vec<_>>().join(" ")),
+            ("custom_exfiltration_indicators", custom.collect::<Vec<_>>().join(" ")),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +101,18 @@ mod tests {
         assert!(with("SpoDownload", true).shares(&Indicator::named("SpoDownload")));
         assert!(!with("PhysicalAccess", true).shares(&Indicator::named("PhysicalAccess")));
         assert!(!with("Invented", true).shares(&Indicator::named("Invented")));
+    }
+
+    #[test]
+    fn what_changed_is_named_with_its_new_value() {
+        let before = Settings::default();
+        assert_eq!(before.changes(&before), []);
+        let next = Settings { data_sharing: true, ..with("Print", false) };
+        let named =
+            |field: &str, value: &str| AuditChange { field: field.to_owned(), value: value.to_owned() };
+        let expected = [named("data_sharing_enabled", "true"), named("indicator_overrides", "Print=false")];
+        assert_eq!(before.changes(&next), expected);
+        assert_eq!(next.changes(&before)[1], named("indicator_overrides", ""));
     }
 
     #[test]

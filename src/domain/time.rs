@@ -14,6 +14,9 @@ pub const FUTURE_SKEW_MINUTES: i64 = 5;
 pub struct UtcDay(i32);
 
 impl UtcDay {
+    /// A day before all others.
+    pub const MIN: Self = Self(i32::MIN);
+
     /// Returns the day in which an instant lies.
     #[must_use]
     pub fn of(at: DateTime<Utc>) -> Self {

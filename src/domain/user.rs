@@ -327,7 +327,10 @@ pub fn is_service_name(name: &str) -> bool {
 }
 
 /// A number that the store gives to a person of a tenant, once.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct UserNo(pub u32);
 
 /// A known person of a tenant.

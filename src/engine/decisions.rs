@@ -1,7 +1,7 @@
 //! What a tenant has decided: reads and changes its settings.
 
 use crate::domain::settings::Settings;
-use crate::gate::admission::{Permit, Unavailable};
+use crate::gate::admission::{AuditUnavailable, Permit, Unavailable};
 pub use crate::store::{ChangedSettings, VersionedSettings};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -23,6 +23,10 @@ pub enum ChangeError {
     /// The store cannot answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The change cannot be written down. It was not made; but sharing that was to be turned off is off, in memory at
+    /// least.
+    #[error(transparent)]
+    AuditUnavailable(#[from] AuditUnavailable),
 }
 
 impl Decisions {
@@ -56,9 +60,11 @@ impl Decisions {
             if expected.is_some_and(|expected| expected != now.version) {
                 break;
             }
-            let next = change(now.settings);
-            match self.store.change_settings(permit.tenant(), now.version, next).await {
+            let next = change(now.settings.clone());
+            let event = permit.change(now.settings.changes(&next));
+            match self.store.change_settings(permit.tenant(), now.version, next, event).await {
                 Err(StoreError::SettingsChanged) => {}
+                Err(StoreError::AuditUnavailable(cause)) => return Err(AuditUnavailable(cause).into()),
                 other => return Ok(other.map_err(Unavailable::from)?),
             }
         }

@@ -4,3 +4,4 @@ pub mod recorder;
 pub mod decisions;
 pub mod assessor;
 pub mod reading;
+pub mod audit_log;

@@ -15,14 +15,13 @@ use crate::domain::timeline::{ExfiltrationActivity, Summary};
 use crate::domain::user::{Identity, UserNo};
 use crate::engine::assessor::Assessor;
 use crate::gate::admission::{SharingGrant, Unavailable};
-use crate::store::{Snapshot, Store};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Reads users under a grant.
+#[derive(Default)]
 pub struct Engine {
-    store: Arc<dyn Store>,
     assessor: Assessor,
 }
 
@@ -98,12 +97,6 @@ pub struct Page<'a> {
 }
 
 impl Engine {
-    /// Returns the engine of a store.
-    #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, assessor: Assessor::default() }
-    }
-
     /// Reads people, all as of one instant. Whom a policy keeps from the caller is nobody (`domain.md` 7).
     ///
     /// # Errors
@@ -113,13 +106,8 @@ impl Engine {
         grant: &'g SharingGrant,
         people: &[Identity],
     ) -> Result<Reading<'g>, Unavailable> {
-        let Snapshot { rules, mut found } = self.store.read(grant.hold(), people).await?;
-        let principal = grant.caller().principal();
-        let is_hidden = |facts: &SharedFacts| rules.hides(&facts.user, principal);
-        for found in &mut found {
-            found.retain(|facts| !is_hidden(facts));
-        }
-        Ok(Reading { grant, assessor: &self.assessor, rules, found })
+        let snapshot = grant.look_up(people).await?;
+        Ok(Reading { grant, assessor: &self.assessor, rules: snapshot.rules, found: snapshot.found })
     }
 }
 

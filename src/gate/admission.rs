@@ -4,14 +4,17 @@
 //! live together.
 
 use crate::clock::Clock;
+use crate::domain::audit::{AuditChange, AuditEvent, AuditOutcome, SERVER_CHAIN};
 use crate::domain::ids::TenantId;
-use crate::domain::user::Personal;
-use crate::gate::caller::{Access, Caller, Denied, Entry};
+use crate::domain::user::{Identity, Personal};
+use crate::gate::audit;
+use crate::gate::audit::{About, Trail};
+use crate::gate::caller::{Access, Caller, Denied, Entry, Tenants};
 use crate::gate::rights::Right;
 use crate::store;
-use crate::store::{Hold, Store, StoreError};
+use crate::store::{Hold, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decides who may learn what, before anything is looked up.
 #[derive(Clone)]
@@ -34,10 +37,17 @@ impl From<StoreError> for Unavailable {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(cause) => Self(cause),
-            other @ StoreError::SettingsChanged => Self(other.to_string()),
+            other @ (StoreError::SettingsChanged | StoreError::AuditUnavailable(_)) => {
+                Self(other.to_string())
+            }
         }
     }
 }
+
+/// What was asked cannot be written down, so it is not done. Holds the cause, for the log alone.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the audit log is unavailable: {0}")]
+pub struct AuditUnavailable(pub String);
 
 /// Why a caller was not let in.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +61,18 @@ pub enum Refusal {
     /// The switch could not be read. In doubt, refuse.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// It cannot be written down.
+    #[error(transparent)]
+    AuditUnavailable(#[from] AuditUnavailable),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::AuditUnavailable(cause) => AuditUnavailable(cause).into(),
+            other => Unavailable::from(other).into(),
+        }
+    }
 }
 
 /// The first door: proof that the tenant shared its data when the request was admitted. It is the tenant and the
@@ -72,9 +94,13 @@ pub struct SharingGrant {
     access: Access,
     hold: Arc<Hold>,
     as_of: DateTime<Utc>,
+    store: Arc<dyn Store>,
+    about: About,
+    trail: Mutex<Trail>,
 }
 
-/// The second door: a value that may leave as long as the switch has not moved.
+/// The second door: a value that may leave as long as the switch has not moved, and of which the audit log says who
+/// has it.
 ///
 /// ```compile_fail,E0451
 /// let forged: riskshare::gate::admission::Disclosed<u8> =
@@ -99,6 +125,22 @@ pub struct Seal(Arc<Hold>);
 #[must_use]
 pub struct Pass(#[expect(dead_code, reason = "kept for its drop")] store::Pass);
 
+/// Leave to read a tenant's audit log, which has been written down in it. Sharing does not matter: the log names users
+/// by number, for auditors.
+///
+/// ```compile_fail,E0451
+/// let forged: riskshare::gate::admission::AuditGrant =
+///     riskshare::gate::admission::AuditGrant { ..todo!() };
+/// ```
+///
+/// ```no_run
+/// let forged: riskshare::gate::admission::AuditGrant =
+///     todo!();
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct AuditGrant(Permit);
+
 /// Leave to change a tenant's facts or settings. Tells nothing about anybody.
 #[must_use]
 #[derive(Clone, Debug)]
@@ -117,19 +159,23 @@ impl Gate {
     /// Looks at the caller's roles.
     ///
     /// # Errors
-    /// When none has the right.
-    #[expect(clippy::unused_async, reason = "refusals are to be written down")]
+    /// When none has the right, which is written down.
     pub async fn authorise(&self, caller: &Caller, right: Right) -> Result<Entry, Refusal> {
-        Ok(caller.entry(right, self.clock.now())?)
+        match caller.entry(right, self.clock.now()) {
+            Ok(entry) => Ok(entry),
+            Err(denied) => Err(self.deny(caller, right, None, denied).await),
+        }
     }
 
     /// Looks at the caller's tenants.
     ///
     /// # Errors
-    /// When this is none of them, whether it exists or not.
-    #[expect(clippy::unused_async, reason = "refusals are to be written down")]
+    /// When this is none of them, whether it exists or not, which is written down.
     pub async fn enter(&self, entry: &Entry, tenant: TenantId) -> Result<Access, Refusal> {
-        Ok(entry.access(tenant, self.clock.now())?)
+        match entry.access(tenant, self.clock.now()) {
+            Ok(access) => Ok(access),
+            Err(denied) => Err(self.deny(entry.caller(), entry.right(), Some(tenant), denied).await),
+        }
     }
 
     /// Looks at the caller's credentials again, while a stream waits for its next message.
@@ -141,23 +187,101 @@ impl Gate {
     }
 
     /// Decides, before anything about a user is looked up. An unknown tenant and one that never decided are refused
-    /// like one that does not share.
+    /// like one that does not share. What the question is about goes into the audit log.
     ///
     /// # Errors
-    /// When the tenant does not share, or when that cannot be found out.
-    pub async fn admit(&self, access: Access) -> Result<SharingGrant, Refusal> {
+    /// When the tenant does not share, or when that cannot be found out or written down.
+    pub async fn admit(&self, access: Access, about: About) -> Result<SharingGrant, Refusal> {
         let hold = self.store.hold(access.tenant()).await.map_err(Unavailable::from)?;
-        if hold.is_sharing() {
-            Ok(SharingGrant { access, hold: Arc::new(hold), as_of: self.clock.now() })
-        } else {
-            Err(SharingOff(()).into())
+        let (as_of, trail) = (self.clock.now(), Trail::default());
+        if !hold.is_sharing() {
+            let event = audit::event(&access, as_of, AuditOutcome::SharingOff, about, &trail);
+            self.record(&access, event).await?;
+            return Err(SharingOff(()).into());
         }
+        let (store, trail) = (Arc::clone(&self.store), Mutex::new(trail));
+        Ok(SharingGrant { access, hold: Arc::new(hold), as_of, store, about, trail })
     }
 
-    /// Lets facts and settings of a tenant be changed, whether it shares or not.
+    /// Lets facts of a tenant be recorded, and settings be looked at or changed, whether it shares or not. A change of
+    /// settings is written down by the store that makes it.
     pub fn permit(&self, access: Access) -> Permit {
         Permit { access, at: self.clock.now() }
     }
+
+    /// Lets a tenant's policies be changed, or a user be erased, after that was written down.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub async fn permit_change(
+        &self,
+        access: Access,
+        changes: Vec<AuditChange>,
+    ) -> Result<Permit, AuditUnavailable> {
+        let permit = self.permit(access);
+        // The change makes the tenant known.
+        write_down(&*self.store, permit.tenant(), permit.change(changes)).await?;
+        Ok(permit)
+    }
+
+    /// Lets a tenant's audit log be read, after that was written down in it.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub async fn inspect(&self, access: Access) -> Result<AuditGrant, Refusal> {
+        let permit = self.permit(access);
+        let access = &permit.access;
+        let event =
+            audit::event(access, permit.at, AuditOutcome::Disclosed, About::default(), &Trail::default());
+        self.record(access, event).await?;
+        Ok(AuditGrant(permit))
+    }
+
+    /// Writes a refusal down in the chain of the caller's own first tenant, never in that of the tenant asked for:
+    /// nobody writes into somebody else's log. Credentials that lapsed are nobody's.
+    async fn deny(&self, caller: &Caller, right: Right, asked: Option<TenantId>, denied: Denied) -> Refusal {
+        let outcome = match denied {
+            Denied::Lapsed => return denied.into(),
+            Denied::PermissionMissing => AuditOutcome::PermissionMissing,
+            Denied::TenantMismatch => AuditOutcome::TenantMismatch,
+        };
+        let own = match caller.tenants() {
+            Tenants::All => None,
+            Tenants::These(tenants) => tenants.first().copied(),
+        };
+        let event = AuditEvent::new(self.clock.now(), caller.principal(), right.name(), outcome);
+        let event = AuditEvent { asked, ..event };
+        match write_down(&*self.store, own.unwrap_or(SERVER_CHAIN), event).await {
+            Ok(()) => denied.into(),
+            Err(unavailable) => unavailable.into(),
+        }
+    }
+
+    /// Writes down what was asked about a tenant.
+    async fn record(&self, access: &Access, mut event: AuditEvent) -> Result<(), Refusal> {
+        let tenant = access.tenant();
+        let chain = self.chain(access).await?;
+        event.asked = (chain != tenant).then_some(tenant);
+        Ok(write_down(&*self.store, chain, event).await?)
+    }
+
+    /// Returns the tenant's chain. But a tenant that nobody knows gets none just because somebody, who may ask about
+    /// all, made its name up: else each name would cost memory for ever.
+    async fn chain(&self, access: &Access) -> Result<TenantId, Refusal> {
+        let tenant = access.tenant();
+        let is_known = match access.caller().tenants() {
+            Tenants::These(_) => true,
+            Tenants::All => self.store.knows(tenant).await?,
+        };
+        Ok(if is_known { tenant } else { SERVER_CHAIN })
+    }
+}
+
+async fn write_down(store: &dyn Store, chain: TenantId, event: AuditEvent) -> Result<(), AuditUnavailable> {
+    store.record(chain, event).await.map_err(|error| match error {
+        StoreError::AuditUnavailable(cause) => AuditUnavailable(cause),
+        other => AuditUnavailable(other.to_string()),
+    })
 }
 
 impl SharingGrant {
@@ -185,10 +309,22 @@ impl SharingGrant {
         self.hold.epoch()
     }
 
-    /// Returns the hold under which the store may be read.
-    #[must_use]
-    pub fn hold(&self) -> &Hold {
-        &self.hold
+    /// Reads people, all as of one instant, and notes for the audit log who they are: there is no other way. Whom a
+    /// policy keeps from the caller is nobody (`domain.md` 7).
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn look_up(&self, people: &[Identity]) -> Result<Snapshot, Unavailable> {
+        let mut read = self.store.read(&self.hold, people).await;
+        if let Ok(snapshot) = &mut read {
+            self.hide(snapshot);
+        }
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        match &read {
+            Ok(snapshot) => trail.note(snapshot),
+            Err(_) => trail.fail(),
+        }
+        Ok(read?)
     }
 
     /// Spells a name. Names leave in clear here, as the product's alert pages show them (`domain.md` 9, reading 10).
@@ -198,12 +334,40 @@ impl SharingGrant {
         name.spell().to_owned()
     }
 
-    /// Opens the second door unless the switch has moved since the first.
+    fn hide(&self, snapshot: &mut Snapshot) {
+        let principal = self.caller().principal();
+        for found in &mut snapshot.found {
+            found.retain(|facts| !snapshot.rules.hides(&facts.user, principal));
+        }
+    }
+
+    /// Opens the second door: writes down who was read for whom, and returns once that is durable; unless the switch
+    /// has moved since the first door.
     ///
     /// # Errors
-    /// When it has.
-    pub fn disclose<T>(self, value: T) -> Result<Disclosed<T>, SharingOff> {
+    /// When it has, or when nothing can be written down.
+    pub async fn disclose<T>(self, value: T) -> Result<Disclosed<T>, Refusal> {
+        self.release(value, AuditOutcome::Disclosed).await
+    }
+
+    /// Opens the second door for a refusal that depends on what is known of users.
+    ///
+    /// # Errors
+    /// Like those of [`SharingGrant::disclose`].
+    pub async fn withhold<T>(self, refusal: T) -> Result<Disclosed<T>, Refusal> {
+        self.release(refusal, AuditOutcome::Refused).await
+    }
+
+    async fn release<T>(self, value: T, outcome: AuditOutcome) -> Result<Disclosed<T>, Refusal> {
         let seal = Seal(self.hold);
+        let trail = self.trail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let passes = seal.pass().map(drop);
+        let outcome = if passes.is_ok() { trail.outcome(outcome) } else { AuditOutcome::SharingOff };
+        let event = audit::event(&self.access, self.as_of, outcome, self.about, &trail);
+        // A tenant that shares is known.
+        write_down(&*self.store, self.access.tenant(), event).await?;
+        passes?;
+        // It takes time to write.
         drop(seal.pass()?);
         Ok(Disclosed { value, seal })
     }
@@ -237,5 +401,27 @@ impl Permit {
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
         self.at
+    }
+
+    /// Returns what is written down of a change under it.
+    #[must_use]
+    pub fn change(&self, changes: Vec<AuditChange>) -> AuditEvent {
+        let (caller, right) = (self.access.caller(), self.access.right());
+        let event = AuditEvent::new(self.at, caller.principal(), right.name(), AuditOutcome::Changed);
+        AuditEvent { changes, ..event }
+    }
+}
+
+impl AuditGrant {
+    /// Returns the tenant.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.0.tenant()
+    }
+
+    /// Returns who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.0.access.caller()
     }
 }

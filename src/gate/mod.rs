@@ -1,7 +1,9 @@
 //! The gate: who may learn what. A caller whose role and tenant fit has [`Access`](caller::Access). A reader of user
 //! data needs a [`SharingGrant`](admission::SharingGrant), which only [`Gate::admit`](admission::Gate::admit) makes
-//! out of that; what it computes leaves as [`Disclosed`](admission::Disclosed), which only a grant makes.
+//! out of that; what it computes leaves as [`Disclosed`](admission::Disclosed), which only a grant makes,
+//! and only after it was written down durably.
 
 pub mod rights;
 pub mod caller;
+pub mod audit;
 pub mod admission;

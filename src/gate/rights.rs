@@ -81,11 +81,13 @@ pub enum Right {
     DeleteUser,
     GetSettings,
     UpdateSettings,
+    ListAuditEvents,
+    VerifyAuditLog,
 }
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -102,6 +104,8 @@ impl Right {
         Self::DeleteUser,
         Self::GetSettings,
         Self::UpdateSettings,
+        Self::ListAuditEvents,
+        Self::VerifyAuditLog,
     ];
 
     /// Returns the roles that have it: the table. Whoever is not listed is refused.
@@ -124,6 +128,7 @@ impl Right {
             Self::UpsertPolicies | Self::DeleteUser | Self::GetSettings | Self::UpdateSettings => {
                 &[Role::InsiderRiskAdmin]
             }
+            Self::ListAuditEvents | Self::VerifyAuditLog => &[Role::Auditor],
         }
     }
 
@@ -147,6 +152,8 @@ impl Right {
             Self::DeleteUser => "DeleteUser",
             Self::GetSettings => "GetSettings",
             Self::UpdateSettings => "UpdateSettings",
+            Self::ListAuditEvents => "ListAuditEvents",
+            Self::VerifyAuditLog => "VerifyAuditLog",
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
 use crate::domain::user::Identity;
 use crate::engine::reading::{Engine, TimelineQuery};
 use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::gate::audit::About;
 use crate::gate::caller::Access;
 use crate::gate::rights::Right;
 use crate::grpc::auth;
@@ -83,9 +84,9 @@ impl AlertEnrichmentService for Enrichment {
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::ListUserActivities).await?;
         let asked = Timeline::parse(request)?;
-        let grant = self.gate.admit(access).await.map_err(status::refused)?;
+        let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
         let outcome = self.list(&grant, &asked).await;
-        Reply::disclose_outcome(grant, outcome).map_err(status::sharing_off)
+        Reply::disclose_outcome(grant, outcome).await.map_err(status::refused)
     }
 }
 
@@ -96,12 +97,12 @@ impl Enrichment {
         alert: &DlpAlert,
         view: View,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
-        let grant = self.gate.admit(access).await?;
+        let grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
         let reading = self.engine.read(&grant, &alert.involved).await?;
         let queue = reading.queue(&alert.involved, 0);
         let alert = self.renderer(&grant, &reading, view).alerts(&[(alert, queue)]).pop();
         drop(reading);
-        Ok(Reply::disclose(grant, pb::EnrichAlertResponse { alert })?)
+        Reply::disclose(grant, pb::EnrichAlertResponse { alert }).await
     }
 
     async fn enrich_page(
@@ -110,7 +111,8 @@ impl Enrichment {
         alerts: &[Result<DlpAlert, Invalid>],
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
-        let grant = self.gate.admit(access).await?;
+        let about = About::alerts(alerts.iter().flatten().map(|alert| &alert.id));
+        let grant = self.gate.admit(access, about).await?;
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
         let reading = self.engine.read(&grant, &people).await?;
@@ -130,7 +132,7 @@ impl Enrichment {
             },
         });
         let results = results.collect();
-        Ok(Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results })?)
+        Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results }).await
     }
 
     async fn list(

@@ -4,6 +4,7 @@ use crate::domain::dlp_alert::DlpAlert;
 use crate::domain::user::Identity;
 use crate::engine::reading::Engine;
 use crate::gate::admission::{Gate, Refusal, SharingGrant, Unavailable};
+use crate::gate::audit::About;
 use crate::gate::rights::Right;
 use crate::grpc::auth;
 use crate::grpc::enrichment::{ACTIVITIES_DEFAULT, ACTIVITIES_MAX, names_two_people};
@@ -38,10 +39,11 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::GetImpactedAssets).await?;
         let alerts = incident(&request.incident_id, &request.alerts)?;
-        let grant = self.gate.admit(access).await.map_err(status::refused)?;
+        let about = about(&request.incident_id, &alerts);
+        let grant = self.gate.admit(access, about).await.map_err(status::refused)?;
         let answer =
             self.assets(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
-        Reply::disclose(grant, answer).map_err(status::sharing_off)
+        Reply::disclose(grant, answer).await.map_err(status::refused)
     }
 
     async fn list_impacted_entities(
@@ -50,10 +52,11 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::ListImpactedEntities).await?;
         let alerts = incident(&request.incident_id, &request.alerts)?;
-        let grant = self.gate.admit(access).await.map_err(status::refused)?;
+        let about = about(&request.incident_id, &alerts);
+        let grant = self.gate.admit(access, about).await.map_err(status::refused)?;
         let answer =
             self.entities(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
-        Reply::disclose(grant, answer).map_err(status::sharing_off)
+        Reply::disclose(grant, answer).await.map_err(status::refused)
     }
 
     async fn get_user_risk(
@@ -62,9 +65,9 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::GetUserRisk).await?;
         let (user, size) = one_user(&request)?;
-        let grant = self.gate.admit(access).await.map_err(status::refused)?;
+        let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
         let outcome = self.user_risk(&grant, &user, size).await;
-        Reply::disclose_outcome(grant, outcome).map_err(status::sharing_off)
+        Reply::disclose_outcome(grant, outcome).await.map_err(status::refused)
     }
 }
 
@@ -135,6 +138,10 @@ impl Incidents {
             window: Some(render::window(reading.lookback())),
         })
     }
+}
+
+fn about(incident: &str, alerts: &[DlpAlert]) -> About {
+    About::alerts(alerts.iter().map(|alert| &alert.id)).of_incident(incident)
 }
 
 fn people(alerts: &[DlpAlert]) -> Vec<Identity> {

@@ -1,8 +1,9 @@
 //! `IngestService`: facts come in item by item; what was understood is committed together.
 
+use crate::domain::audit::AuditChange;
 use crate::domain::facts::{Conflict, Fact, Outcome};
 use crate::engine::recorder::{Recorded, Recorder};
-use crate::gate::admission::Gate;
+use crate::gate::admission::{Gate, Permit};
 use crate::gate::caller::{Access, Entry};
 use crate::gate::rights::Right;
 use crate::grpc::auth;
@@ -82,7 +83,7 @@ impl IngestService for Ingest {
         let (access, request) = auth::access(&self.gate, request, Right::UpsertUsers).await?;
         call("users", request.users.len(), ITEMS_MAX)?;
         let items = request.users.iter().map(records::user).collect();
-        let (counts, results) = self.record(access, items).await?;
+        let (counts, results) = self.record(&self.gate.permit(access), items).await?;
         Ok(Response::new(pb::UpsertUsersResponse { counts, results }))
     }
 
@@ -92,8 +93,10 @@ impl IngestService for Ingest {
     ) -> Result<Response<pb::UpsertPoliciesResponse>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::UpsertPolicies).await?;
         call("policies", request.policies.len(), POLICIES_MAX)?;
-        let items = request.policies.iter().map(records::policy).collect();
-        let (counts, results) = self.record(access, items).await?;
+        let items: Items = request.policies.iter().map(records::policy).collect();
+        let permit = self.gate.permit_change(access, policies(&items)).await;
+        let permit = permit.map_err(|cause| status::audit_unavailable(&cause))?;
+        let (counts, results) = self.record(&permit, items).await?;
         Ok(Response::new(pb::UpsertPoliciesResponse { counts, results }))
     }
 
@@ -104,7 +107,7 @@ impl IngestService for Ingest {
         let (access, request) = auth::access(&self.gate, request, Right::SetMemberships).await?;
         call("memberships", request.memberships.len(), ITEMS_MAX)?;
         let items = request.memberships.iter().map(records::membership).collect();
-        let (counts, results) = self.record(access, items).await?;
+        let (counts, results) = self.record(&self.gate.permit(access), items).await?;
         Ok(Response::new(pb::SetMembershipsResponse { counts, results }))
     }
 
@@ -115,7 +118,7 @@ impl IngestService for Ingest {
         let (access, request) = auth::access(&self.gate, request, Right::RecordTriggers).await?;
         call("triggers", request.triggers.len(), ITEMS_MAX)?;
         let items = request.triggers.iter().map(records::trigger).collect();
-        let (counts, results) = self.record(access, items).await?;
+        let (counts, results) = self.record(&self.gate.permit(access), items).await?;
         Ok(Response::new(pb::RecordTriggersResponse { counts, results }))
     }
 
@@ -128,7 +131,7 @@ impl IngestService for Ingest {
         call("alerts", count, ITEMS_MAX)?;
         let raw = request.raw_records.iter().map(|raw| records::raw_risk_alert(raw));
         let items = request.alerts.iter().map(records::risk_alert).chain(raw).collect();
-        let (counts, results) = self.record(access, items).await?;
+        let (counts, results) = self.record(&self.gate.permit(access), items).await?;
         Ok(Response::new(pb::ImportRiskAlertsResponse { counts, results }))
     }
 
@@ -140,7 +143,9 @@ impl IngestService for Ingest {
         let mut fields = Fields::default();
         let user = fields.person(format_args!("user"), request.user.as_ref());
         let user = fields.finish(user)?;
-        let erased = self.recorder.erase(&self.gate.permit(access), &user).await;
+        let permit = self.gate.permit_change(access, Vec::new()).await;
+        let permit = permit.map_err(|cause| status::audit_unavailable(&cause))?;
+        let erased = self.recorder.erase(&permit, &user).await;
         let erased = erased.map_err(|cause| status::unavailable(&cause))?.ok_or_else(names_two_people)?;
         Ok(Response::new(pb::DeleteUserResponse { erased_users: erased }))
     }
@@ -156,7 +161,7 @@ impl Ingest {
         call("activities", count, ITEMS_MAX)?;
         let raw = request.raw_records.iter().map(|raw| records::raw_activity(raw));
         let items = request.activities.iter().map(records::activity).chain(raw).collect();
-        let (counts, results) = self.record(access, items).await?;
+        let (counts, results) = self.record(&self.gate.permit(access), items).await?;
         Ok(pb::IngestActivitiesResponse { counts, results })
     }
 
@@ -200,12 +205,11 @@ impl Ingest {
         }
     }
 
-    async fn record(&self, access: Access, items: Items) -> Result<Report, Status> {
-        let permit = self.gate.permit(access);
+    async fn record(&self, permit: &Permit, items: Items) -> Result<Report, Status> {
         let items: Items = items.into_iter().map(|item| item?.no_later_than(permit.at())).collect();
         let facts: Vec<Fact> = items.iter().filter_map(|item| item.as_ref().ok()?.fact().cloned()).collect();
         let recorded =
-            self.recorder.record(&permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
+            self.recorder.record(permit, facts).await.map_err(|cause| status::unavailable(&cause))?;
         let mut recorded = recorded.into_iter();
         let mut counts = pb::IngestCounts::default();
         let mut results = Vec::new();
@@ -222,6 +226,16 @@ impl Ingest {
         }
         Ok((Some(counts), results))
     }
+}
+
+/// Says for the audit log which policies a call declares.
+fn policies(items: &Items) -> Vec<AuditChange> {
+    let facts = items.iter().filter_map(|item| item.as_ref().ok()?.fact());
+    let id = |fact: &Fact| match fact {
+        Fact::Policy(policy) => Some(policy.id.as_str().to_owned()),
+        _ => None,
+    };
+    facts.filter_map(id).map(|value| AuditChange { field: "policy_id".to_owned(), value }).collect()
 }
 
 /// Checks the number of items of a call.

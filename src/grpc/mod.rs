@@ -23,3 +23,4 @@ pub mod incidents;
 pub mod records;
 pub mod ingest;
 pub mod settings;
+pub mod audit;

@@ -1,6 +1,6 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
-use crate::gate::admission::{Seal, SharingGrant, SharingOff};
+use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff};
 use crate::pb;
 use tonic::{Response, Status};
 
@@ -23,9 +23,9 @@ impl<M> Reply<M> {
     /// Discloses a message.
     ///
     /// # Errors
-    /// When the switch has moved since the grant was given.
-    pub fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, SharingOff> {
-        let (message, seal) = grant.disclose(message)?.leave();
+    /// When the switch has moved since the grant was given, or it cannot be written down.
+    pub async fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, Refusal> {
+        let (message, seal) = grant.disclose(message).await?.leave();
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
 
@@ -34,19 +34,21 @@ impl<M> Reply<M> {
     /// layer replaces.
     ///
     /// # Errors
-    /// When the switch has moved since the grant was given.
-    pub fn disclose_outcome(
+    /// When the switch has moved since the grant was given, or it cannot be written down.
+    pub async fn disclose_outcome(
         grant: SharingGrant,
         outcome: Result<M, Status>,
-    ) -> Result<Response<Self>, SharingOff>
+    ) -> Result<Response<Self>, Refusal>
     where
         M: Default,
     {
-        let (outcome, seal) = grant.disclose(outcome)?.leave();
-        Ok(match outcome {
-            Ok(message) => Self::respond(message, Custody::Sealed(seal)),
-            Err(refusal) => Self::respond(M::default(), Custody::Refusal(refusal, seal)),
-        })
+        match outcome {
+            Ok(message) => Self::disclose(grant, message).await,
+            Err(refusal) => {
+                let (refusal, seal) = grant.withhold(refusal).await?.leave();
+                Ok(Self::respond(M::default(), Custody::Refusal(refusal, seal)))
+            }
+        }
     }
 
     /// Returns the message to the codec. Its bytes leave through the hand-over layer only.

@@ -49,6 +49,7 @@ impl SettingsService for SettingsDesk {
         let changed = changed.map_err(|error| match error {
             ChangeError::EtagMismatch => status::etag_mismatch(),
             ChangeError::Unavailable(cause) => status::unavailable(&cause),
+            ChangeError::AuditUnavailable(cause) => status::audit_unavailable(&cause),
         })?;
         let settings = Some(render(&changed.settings));
         Ok(Response::new(pb::UpdateSettingsResponse { settings, drained: changed.drained }))

@@ -2,7 +2,7 @@
 //! `error_reason.proto`, and none holds personal data or a rejected value.
 
 use crate::auth::Unauthenticated;
-use crate::gate::admission::{Refusal, SharingOff, Unavailable};
+use crate::gate::admission::{AuditUnavailable, Refusal, SharingOff, Unavailable};
 use crate::gate::caller::Denied;
 use crate::pb;
 use crate::pb::ErrorReason;
@@ -116,6 +116,7 @@ pub fn refused(refusal: Refusal) -> Status {
         Refusal::Denied(denied) => denied_to(denied),
         Refusal::SharingOff(off) => sharing_off(off),
         Refusal::Unavailable(cause) => unavailable(&cause),
+        Refusal::AuditUnavailable(cause) => audit_unavailable(&cause),
     }
 }
 
@@ -161,6 +162,14 @@ pub fn unavailable(cause: &Unavailable) -> Status {
     tracing::error!(cause = cause.0, "the store is unavailable");
     let message = "the store cannot answer now; repeat the call";
     status(Code::Unavailable, ErrorReason::StoreUnavailable, message, ErrorDetails::new())
+}
+
+/// What an audit log that cannot be written or read looks like from outside. The cause goes to the log.
+#[must_use]
+pub fn audit_unavailable(cause: &AuditUnavailable) -> Status {
+    tracing::error!(cause = cause.0, "the audit log is unavailable");
+    let message = "the call cannot be written down in the audit log now, so it was not answered; repeat it";
+    status(Code::Unavailable, ErrorReason::AuditUnavailable, message, ErrorDetails::new())
 }
 
 /// The settings changed since the caller read them.

@@ -1,4 +1,4 @@
-//! The seam to storage: facts and settings, durable, and the hold on a tenant's sharing switch.
+//! The seam to storage: facts, settings and the audit log, durable, and the hold on a tenant's sharing switch.
 //!
 //! An engine differs in where it keeps things, never in a rule: identity joining is [`crate::domain::user::join`],
 //! risk alerts are `domain::risk_alert::evaluate`, and every engine calls both inside its commit. A
@@ -8,6 +8,7 @@
 pub mod conformance;
 pub mod embedded;
 
+use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};
 use crate::domain::ids::TenantId;
 use crate::domain::pseudonym::Pseudonym;
@@ -28,9 +29,12 @@ pub enum StoreError {
     /// The settings are of another version than the caller expected. Nothing changed.
     #[error("the settings have changed")]
     SettingsChanged,
+    /// The audit log cannot be written, or not be read. What was to be written down must not happen.
+    #[error("the audit log is unavailable: {0}")]
+    AuditUnavailable(String),
 }
 
-/// Keeps facts and settings.
+/// Keeps facts, settings and the audit log.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Looks at a tenant's sharing switch and at nothing else, least of all at users. A tenant nobody knows shares
@@ -50,19 +54,52 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a tenant's settings, the defaults at version 0 when it was never configured.
     async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError>;
 
-    /// Replaces a tenant's settings if they still are of version `expected`. When this turns sharing off, no hold
+    /// Replaces a tenant's settings if they still are of version `expected`. The event is recorded before, and once
+    /// more as failed should the change then fail. When this turns sharing off, no hold
     /// taken before gives a pass from the moment the switch moves, and the call waits up to two seconds for passes
     /// that were given: it says whether all were dropped by then.
     ///
     /// # Errors
-    /// [`StoreError::SettingsChanged`] for another version. After [`StoreError::Unavailable`] sharing is off, in
-    /// memory at least, if this would have turned it off.
+    /// [`StoreError::SettingsChanged`] for another version; nothing is recorded then. After any other error sharing is
+    /// off, in memory at least, if this would have turned it off.
     async fn change_settings(
         &self,
         tenant: TenantId,
         expected: u64,
         settings: Settings,
+        event: AuditEvent,
     ) -> Result<ChangedSettings, StoreError>;
+
+    /// Says whether anything was ever recorded or written down of a tenant. Looking leaves no trace.
+    async fn knows(&self, tenant: TenantId) -> Result<bool, StoreError>;
+
+    /// Puts a line into a tenant's chain and returns once it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditUnavailable`]: the line may be there or not.
+    async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError>;
+
+    /// Reads a tenant's lines that are wanted, the oldest first, from behind a cursor: at most `size`, and fewer, even
+    /// none, when they are large or far apart. Damaged lines are left out.
+    async fn audit_page(
+        &self,
+        tenant: TenantId,
+        query: AuditQuery,
+        after: Option<AuditCursor>,
+        size: usize,
+    ) -> Result<AuditPage, StoreError>;
+
+    /// Checks a tenant's chain from end to end: that nothing was changed, put in, left out or moved, and that it holds
+    /// `kept`, a line that somebody remembers.
+    async fn verify_audit(
+        &self,
+        tenant: TenantId,
+        kept: Option<ChainHead>,
+    ) -> Result<AuditVerdict, StoreError>;
+
+    /// Removes lines of days before this one, in units of the engine's choice, and returns how many units. The last
+    /// line of each chain that goes is kept as the chain's anchor.
+    async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError>;
 
     /// Forgets activities of days before the horizon that ends with `today`, and returns how many.
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError>;
@@ -78,6 +115,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the random key with which page tokens are authenticated: the same for the life of the data.
     async fn token_key(&self) -> Result<[u8; 32], StoreError>;
+}
+
+/// Some of a tenant's audit lines.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AuditPage {
+    /// The lines.
+    pub lines: Vec<AuditLine>,
+    /// Where to go on, if there may be more.
+    pub next: Option<AuditCursor>,
+}
+
+/// Where a page of audit lines ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AuditCursor {
+    /// The last line that was looked at.
+    pub sequence: u64,
+    /// The last line that there was when the first page was asked for: pages of a log that grows come to an end.
+    pub last: u64,
+    /// Where the engine goes on: a day.
+    pub day: UtcDay,
+    /// Where the engine goes on: a place in that day.
+    pub offset: u64,
 }
 
 /// A tenant's settings and how often they were changed.

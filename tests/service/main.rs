@@ -1,6 +1,9 @@
 //! What callers see, over gRPC, against a real server on a free port.
 
 mod answer_size;
+mod audit;
+mod audit_refusals;
+mod audit_unwritable;
 mod bad_input;
 mod catalogue;
 mod connections;

@@ -49,7 +49,8 @@ async fn every_reason_is_met_over_the_wire() {
         (Code::InvalidArgument, tenant.list(strange_token).await.unwrap_err()),
         (Code::InvalidArgument, world.enrichment().batch_enrich_alerts(too_many).await.unwrap_err()),
         (Code::Aborted, world.settings().update_settings(stale).await.unwrap_err()),
-        (Code::Unavailable, store_unavailable().await),
+        (Code::Unavailable, unavailable(Call::Settings).await),
+        (Code::Unavailable, unavailable(Call::Record).await),
         (Code::ResourceExhausted, enriched(raw("x".repeat(5 * 1024 * 1024))).await),
         (
             Code::Internal,
@@ -78,12 +79,20 @@ async fn sharing_off(world: &World) -> Status {
     silent.list(silent.timeline(JOHN)).await.unwrap_err()
 }
 
-async fn store_unavailable() -> Status {
+/// Returns the refusal of a server whose store cannot do one of its calls.
+async fn unavailable(call: Call) -> Status {
     let store = Tampered::open();
     let channel = Services::over(&store).serve().await;
-    store.tamper(Tampering::Fails(Call::Settings));
-    let request = pb::GetSettingsRequest { tenant_id: uuid::Uuid::nil().to_string() }.encode_to_vec();
-    crate::wire::send_over(&channel, "SettingsService/GetSettings", request).await.unwrap_err()
+    store.tamper(Tampering::Fails(call));
+    let tenant_id = uuid::Uuid::nil().to_string();
+    let settings = pb::GetSettingsRequest { tenant_id: tenant_id.clone() }.encode_to_vec();
+    let verify = pb::VerifyAuditLogRequest { tenant_id, expected: None }.encode_to_vec();
+    let (method, request) = if call == Call::Settings {
+        ("SettingsService/GetSettings", settings)
+    } else {
+        ("AuditService/VerifyAuditLog", verify)
+    };
+    crate::wire::send_over(&channel, method, request).await.unwrap_err()
 }
 
 async fn too_late(world: &World) -> Status {

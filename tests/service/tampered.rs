@@ -3,16 +3,19 @@
 use crate::world::*;
 use riskshare::auth::{Anyone, Authenticator, Presented};
 use riskshare::clock::ManualClock;
+use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
 use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
 use riskshare::domain::ids::TenantId;
 use riskshare::domain::settings::Settings;
 use riskshare::domain::time::UtcDay;
 use riskshare::domain::user::{Identity, IdentityKey, UserNo};
+use riskshare::engine::audit_log::AuditLog;
 use riskshare::engine::decisions::Decisions;
 use riskshare::engine::reading::Engine;
 use riskshare::engine::recorder::Recorder;
 use riskshare::gate::admission::Gate;
 use riskshare::gate::caller::Caller;
+use riskshare::grpc::audit::AuditDesk;
 use riskshare::grpc::auth::AuthLayer;
 use riskshare::grpc::enrichment::Enrichment;
 use riskshare::grpc::handover::HandOverLayer;
@@ -21,10 +24,12 @@ use riskshare::grpc::ingest::Ingest;
 use riskshare::grpc::page::PageTokens;
 use riskshare::grpc::settings::SettingsDesk;
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
+use riskshare::pb::audit_service_server::AuditServiceServer;
 use riskshare::pb::incident_service_server::IncidentServiceServer;
 use riskshare::pb::ingest_service_server::IngestServiceServer;
 use riskshare::pb::settings_service_server::SettingsServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
+use riskshare::store::{AuditCursor, AuditPage};
 use riskshare::store::{ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -51,6 +56,11 @@ pub enum Call {
     Settings,
     ChangeSettings,
     Erase,
+    Knows,
+    Record,
+    AuditPage,
+    Named,
+    VerifyAudit,
 }
 
 pub struct Tampered {
@@ -74,7 +84,8 @@ impl Tampered {
     pub async fn share(&self, tenant: TenantId, on: bool) -> ChangedSettings {
         let settings = Settings { data_sharing: on, ..Settings::default() };
         let version = self.store.settings(tenant).await.unwrap().version;
-        self.store.change_settings(tenant, version, settings).await.unwrap()
+        let event = AuditEvent::new(at(NOON), "somebody", "UpdateSettings", AuditOutcome::Changed);
+        self.store.change_settings(tenant, version, settings, event).await.unwrap()
     }
 
     /// Declares a user for each address.
@@ -85,7 +96,13 @@ impl Tampered {
 
     fn check(&self, call: Call) -> Result<(), StoreError> {
         if *self.tampering.lock().unwrap() == Tampering::Fails(call) {
-            return Err(StoreError::Unavailable("john@contoso.com is on a broken disk".to_owned()));
+            let cause = "john@contoso.com is on a broken disk".to_owned();
+            let is_audit = matches!(call, Call::Record | Call::AuditPage | Call::VerifyAudit);
+            return Err(if is_audit {
+                StoreError::AuditUnavailable(cause)
+            } else {
+                StoreError::Unavailable(cause)
+            });
         }
         Ok(())
     }
@@ -132,9 +149,44 @@ impl Store for Tampered {
         tenant: TenantId,
         expected: u64,
         settings: Settings,
+        event: AuditEvent,
     ) -> Result<ChangedSettings, StoreError> {
         self.check(Call::ChangeSettings)?;
-        self.store.change_settings(tenant, expected, settings).await
+        self.store.change_settings(tenant, expected, settings, event).await
+    }
+
+    async fn knows(&self, tenant: TenantId) -> Result<bool, StoreError> {
+        self.check(Call::Knows)?;
+        self.store.knows(tenant).await
+    }
+
+    async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
+        self.check(Call::Record)?;
+        self.store.record(tenant, event).await
+    }
+
+    async fn audit_page(
+        &self,
+        tenant: TenantId,
+        query: AuditQuery,
+        after: Option<AuditCursor>,
+        size: usize,
+    ) -> Result<AuditPage, StoreError> {
+        self.check(Call::AuditPage)?;
+        self.store.audit_page(tenant, query, after, size).await
+    }
+
+    async fn verify_audit(
+        &self,
+        tenant: TenantId,
+        kept: Option<ChainHead>,
+    ) -> Result<AuditVerdict, StoreError> {
+        self.check(Call::VerifyAudit)?;
+        self.store.verify_audit(tenant, kept).await
+    }
+
+    async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError> {
+        self.store.expire_audit(before).await
     }
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
@@ -147,6 +199,7 @@ impl Store for Tampered {
     }
 
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
+        self.check(Call::Named)?;
         self.store.named(tenant, users).await
     }
 
@@ -168,7 +221,7 @@ impl Services {
         let store = Arc::clone(store) as Arc<dyn Store>;
         Self {
             gate: Gate::new(Arc::clone(&store), Arc::new(ManualClock::at(at(NOON)))),
-            engine: Arc::new(Engine::new(Arc::clone(&store))),
+            engine: Arc::new(Engine::default()),
             tokens: Arc::new(PageTokens::new([7; 32])),
             store,
         }
@@ -193,6 +246,11 @@ impl Services {
         SettingsDesk { gate: self.gate.clone(), decisions }
     }
 
+    fn audit(&self) -> AuditDesk {
+        let log = Arc::new(AuditLog::new(Arc::clone(&self.store)));
+        AuditDesk { gate: self.gate.clone(), log, tokens: Arc::clone(&self.tokens) }
+    }
+
     /// Serves them until the test ends.
     pub async fn serve(&self) -> Channel {
         let auth = AuthLayer::new(Arc::new(Anyone::default()));
@@ -202,7 +260,8 @@ impl Services {
             .add_service(auth.named_layer(enrichment))
             .add_service(auth.named_layer(incidents))
             .add_service(auth.named_layer(IngestServiceServer::new(self.ingest())))
-            .add_service(auth.named_layer(SettingsServiceServer::new(self.settings())));
+            .add_service(auth.named_layer(SettingsServiceServer::new(self.settings())))
+            .add_service(auth.named_layer(AuditServiceServer::new(self.audit())));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));

@@ -16,7 +16,7 @@ type Case = (&'static str, Vec<u8>, &'static [Call]);
 
 /// For every RPC a request that is answered, and the calls of the store that it needs.
 fn cases(tenant_id: &str) -> Vec<Case> {
-    const USERS: &[Call] = &[Call::Hold, Call::Read];
+    const USERS: &[Call] = &[Call::Hold, Call::Read, Call::Record];
     const FACTS: &[Call] = &[Call::Commit];
     let tenant_id = tenant_id.to_owned();
     let user = Some(upn(JOHN));
@@ -106,13 +106,31 @@ fn cases(tenant_id: &str) -> Vec<Case> {
         ("IngestService/IngestActivities", activities.encode_to_vec(), FACTS),
         ("IngestService/StreamActivities", stream.encode_to_vec(), FACTS),
         ("IngestService/UpsertUsers", users.encode_to_vec(), FACTS),
-        ("IngestService/UpsertPolicies", policies.encode_to_vec(), FACTS),
+        ("IngestService/UpsertPolicies", policies.encode_to_vec(), &[Call::Record, Call::Commit]),
         ("IngestService/SetMemberships", memberships.encode_to_vec(), FACTS),
         ("IngestService/RecordTriggers", triggers.encode_to_vec(), FACTS),
         ("IngestService/ImportRiskAlerts", risk_alerts.encode_to_vec(), FACTS),
-        ("IngestService/DeleteUser", erased.encode_to_vec(), &[Call::Erase]),
+        ("IngestService/DeleteUser", erased.encode_to_vec(), &[Call::Record, Call::Erase]),
         ("SettingsService/GetSettings", settings.encode_to_vec(), &[Call::Settings]),
         ("SettingsService/UpdateSettings", change.encode_to_vec(), &[Call::Settings, Call::ChangeSettings]),
+    ]
+}
+
+fn audit_cases(tenant_id: &str) -> Vec<Case> {
+    let tenant_id = tenant_id.to_owned();
+    let list = pb::ListAuditEventsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+    let verify = pb::VerifyAuditLogRequest { tenant_id, expected: None };
+    vec![
+        (
+            "AuditService/ListAuditEvents",
+            list.encode_to_vec(),
+            &[Call::Knows, Call::Record, Call::AuditPage, Call::Named],
+        ),
+        (
+            "AuditService/VerifyAuditLog",
+            verify.encode_to_vec(),
+            &[Call::Knows, Call::Record, Call::VerifyAudit],
+        ),
     ]
 }
 
@@ -135,7 +153,8 @@ async fn every_rpc_refuses_while_the_store_cannot_answer_and_tells_nothing() {
     store.declare(tenant, &[JOHN]).await;
     store.share(tenant, true).await;
     let channel = Services::over(&store).serve().await;
-    let cases = cases(&tenant.to_string());
+    let mut cases = cases(&tenant.to_string());
+    cases.extend(audit_cases(&tenant.to_string()));
     assert_eq!(cases.iter().map(|(rpc, _, _)| (*rpc).to_owned()).collect::<BTreeSet<_>>(), rpcs());
     for (rpc, request, calls) in cases {
         store.tamper(Tampering::Nothing);
@@ -144,7 +163,9 @@ async fn every_rpc_refuses_while_the_store_cannot_answer_and_tells_nothing() {
         for call in calls {
             store.tamper(Tampering::Fails(*call));
             let refusal = seen_over(&channel, rpc, request.clone()).await;
-            let expected = (Code::Unavailable, "STORE_UNAVAILABLE".to_owned());
+            let is_audit = matches!(call, Call::Record | Call::AuditPage | Call::VerifyAudit);
+            let reason = if is_audit { "AUDIT_UNAVAILABLE" } else { "STORE_UNAVAILABLE" };
+            let expected = (Code::Unavailable, reason.to_owned());
             assert_eq!((refusal.code(), refusal.reason()), expected, "{rpc}, {call:?}");
             assert!(refusal.is_empty() && !refusal.holds(JOHN), "{rpc}, {call:?}: {refusal:?}");
         }

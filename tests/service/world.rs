@@ -6,6 +6,7 @@ use riskshare::clock::ManualClock;
 use riskshare::config::Config;
 use riskshare::pb;
 use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient;
+use riskshare::pb::audit_service_client::AuditServiceClient;
 use riskshare::pb::incident_service_client::IncidentServiceClient;
 use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
@@ -92,6 +93,35 @@ impl World {
 
     pub fn settings(&self) -> SettingsServiceClient<Channel> {
         SettingsServiceClient::new(self.channel.clone())
+    }
+
+    pub fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone())
+    }
+
+    /// Returns the folder of the audit log.
+    pub fn audit_folder(&self) -> std::path::PathBuf {
+        self.config.data_dir.join("audit")
+    }
+
+    /// Returns all that was written down of a tenant but that somebody read it.
+    pub async fn written_down(&self, tenant: &str) -> Vec<pb::AuditEvent> {
+        let request = pb::ListAuditEventsRequest {
+            tenant_id: tenant.to_owned(),
+            page_size: 1_000,
+            ..Default::default()
+        };
+        let events = self.audit().list_audit_events(request).await.unwrap().into_inner().events;
+        events.into_iter().filter(|event| event.action != "ListAuditEvents").collect()
+    }
+
+    pub async fn verify(
+        &self,
+        tenant: &str,
+        expected: Option<pb::AuditChainHead>,
+    ) -> pb::VerifyAuditLogResponse {
+        let request = pb::VerifyAuditLogRequest { tenant_id: tenant.to_owned(), expected };
+        self.audit().verify_audit_log(request).await.unwrap().into_inner()
     }
 
     /// Returns a tenant that shares, with the policy `leaks`.

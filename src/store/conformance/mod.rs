@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, reason = "a promise is named by what it promises")]
 
+mod audit;
 mod erasure;
 mod facts;
 mod model;
@@ -12,6 +13,7 @@ mod switch;
 pub use model::agrees_with_the_model;
 
 use crate::domain::activity::{Activity, Sensitivity};
+use crate::domain::audit::{AuditEvent, AuditOutcome};
 use crate::domain::facts::{Batch, Fact, Outcome, SharedFacts};
 use crate::domain::ids::{ActivityId, PolicyId, TenantId};
 use crate::domain::indicator::Indicator;
@@ -24,6 +26,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
+pub use audit::*;
 pub use erasure::*;
 pub use facts::*;
 pub use people::*;
@@ -60,6 +63,12 @@ macro_rules! conformance {
             an_erased_person_is_nowhere_and_everybody_else_is_as_before,
             whoever_cannot_be_one_person_is_not_erased,
             a_pseudonym_is_kept_for_ever_and_is_nobody_elses,
+            what_was_written_down_is_read_in_order_and_survives_a_restart,
+            pages_join_without_gap_and_end_though_the_log_grows,
+            a_line_that_somebody_kept_is_found_or_missed,
+            old_days_go_and_their_anchor_stays,
+            a_change_of_settings_is_written_down_once_and_one_that_is_not_made_never,
+            lines_of_many_callers_are_all_there_and_in_one_chain,
         }
         #[test]
         fn agrees_with_the_model_whatever_happens() {
@@ -159,6 +168,16 @@ pub fn member(user: Identity, policy: &str) -> Fact {
 /// Settings that share.
 pub fn sharing() -> Settings {
     Settings { data_sharing: true, ..Settings::default() }
+}
+
+/// The line of a change of settings.
+pub fn decided() -> AuditEvent {
+    asked("UpdateSettings", AuditOutcome::Changed)
+}
+
+/// What somebody asked at noon.
+pub fn asked(action: &str, outcome: AuditOutcome) -> AuditEvent {
+    AuditEvent::new(noon(), "somebody", action, outcome)
 }
 
 /// Commits facts of a tenant at noon.

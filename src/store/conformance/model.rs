@@ -1,7 +1,7 @@
 //! The store's behaviour in the simplest words: lists that are searched from end to end. Random stories must go the
 //! same way in the model and in an engine.
 
-use super::{Place, address, copied, member, noon, policy, sid, tenant, today};
+use super::{Place, address, copied, decided, member, noon, policy, sid, tenant, today};
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Conflict, Declaration, Fact, Outcome, TenantRules, UserFacts};
 use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
@@ -368,8 +368,11 @@ async fn tell(place: &impl Place, story: Vec<Step>) -> Result<(), TestCaseError>
             }
             Step::Settings(t, version, settings) => {
                 let known = model.entry(t).or_default();
-                let changed =
-                    store.as_ref().unwrap().change_settings(tenant(t), version, settings.clone()).await;
+                let changed = store
+                    .as_ref()
+                    .unwrap()
+                    .change_settings(tenant(t), version, settings.clone(), decided())
+                    .await;
                 if version == known.version {
                     known.decide(settings.clone());
                     let expected = VersionedSettings { settings, version: version + 1 };

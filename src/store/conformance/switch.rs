@@ -1,6 +1,6 @@
 //! Promises about settings and the sharing switch.
 
-use super::{Place, sharing, tenant};
+use super::{Place, decided, sharing, tenant};
 use crate::domain::settings::Settings;
 use crate::domain::time::Lookback;
 use crate::store::{Moved, StoreError, VersionedSettings};
@@ -12,7 +12,7 @@ pub async fn an_unknown_tenant_shares_nothing_and_looking_leaves_no_trace(place:
     let snapshot = store.read(&hold, &[super::person("ann"), super::person("bob")]).await.unwrap();
     assert_eq!(snapshot.found, vec![vec![], vec![]]);
     assert_eq!(store.settings(tenant(0)).await.unwrap(), VersionedSettings::default());
-    let refused = store.change_settings(tenant(0), 1, sharing()).await;
+    let refused = store.change_settings(tenant(0), 1, sharing(), decided()).await;
     assert!(matches!(refused, Err(StoreError::SettingsChanged)));
     assert_eq!(store.settings(tenant(0)).await.unwrap(), VersionedSettings::default());
 }
@@ -20,21 +20,21 @@ pub async fn an_unknown_tenant_shares_nothing_and_looking_leaves_no_trace(place:
 pub async fn off_ends_every_hold_for_good_and_on_gives_new_ones_only(place: impl Place) {
     let store = place.open();
     let dark = store.hold(tenant(0)).await.unwrap();
-    store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
     assert!(dark.pass().is_err());
     let first = store.hold(tenant(0)).await.unwrap();
     assert!(first.is_sharing() && first.pass().is_ok());
 
     // A change that leaves the switch alone leaves holds alone.
     let shorter = Settings { lookback: Lookback::new(90).unwrap(), ..sharing() };
-    store.change_settings(tenant(0), 1, shorter).await.unwrap();
+    store.change_settings(tenant(0), 1, shorter, decided()).await.unwrap();
     assert!(first.pass().is_ok());
 
-    store.change_settings(tenant(0), 2, Settings::default()).await.unwrap();
+    store.change_settings(tenant(0), 2, Settings::default(), decided()).await.unwrap();
     assert!(first.pass().is_err());
     let off = store.hold(tenant(0)).await.unwrap();
     assert!(!off.is_sharing() && off.pass().is_err());
-    store.change_settings(tenant(0), 3, sharing()).await.unwrap();
+    store.change_settings(tenant(0), 3, sharing(), decided()).await.unwrap();
     assert!(first.pass().is_err() && off.pass().is_err());
     let second = store.hold(tenant(0)).await.unwrap();
     assert!(second.is_sharing() && second.pass().is_ok());
@@ -48,24 +48,24 @@ pub async fn off_ends_every_hold_for_good_and_on_gives_new_ones_only(place: impl
 
 pub async fn off_says_whether_all_passes_were_dropped_within_two_seconds(place: impl Place) {
     let store = place.open();
-    store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
     let hold = store.hold(tenant(0)).await.unwrap();
     let pass = hold.pass().unwrap();
     let begun = tokio::time::Instant::now();
-    let changed = store.change_settings(tenant(0), 1, Settings::default()).await.unwrap();
+    let changed = store.change_settings(tenant(0), 1, Settings::default(), decided()).await.unwrap();
     assert!(!changed.drained);
     assert_eq!(begun.elapsed().as_secs(), 2);
     drop(pass);
-    let again = store.change_settings(tenant(0), 2, Settings::default()).await.unwrap();
+    let again = store.change_settings(tenant(0), 2, Settings::default(), decided()).await.unwrap();
     assert!(again.drained);
     assert_eq!(again.settings.version, 3);
 }
 
 pub async fn settings_change_by_version_and_survive_a_restart(place: impl Place) {
     let store = place.open();
-    let changed = store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    let changed = store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
     assert_eq!(changed.settings, VersionedSettings { settings: sharing(), version: 1 });
-    let stale = store.change_settings(tenant(0), 0, Settings::default()).await;
+    let stale = store.change_settings(tenant(0), 0, Settings::default(), decided()).await;
     assert!(matches!(stale, Err(StoreError::SettingsChanged)));
     assert!(store.hold(tenant(0)).await.unwrap().is_sharing());
 
@@ -78,7 +78,7 @@ pub async fn settings_change_by_version_and_survive_a_restart(place: impl Place)
         anonymization: false,
         ..sharing()
     };
-    store.change_settings(tenant(0), 1, custom.clone()).await.unwrap();
+    store.change_settings(tenant(0), 1, custom.clone(), decided()).await.unwrap();
     drop(store);
     let store = place.open();
     let kept = store.settings(tenant(0)).await.unwrap();

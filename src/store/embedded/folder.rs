@@ -87,6 +87,11 @@ impl Folder {
         }
     }
 
+    /// Returns where the audit log is.
+    pub fn audit(&self) -> PathBuf {
+        self.path.join("audit")
+    }
+
     /// Opens HEAD. A store that never was open to the end has none.
     pub fn head(&self) -> Result<Head, OpenError> {
         Head::open(&self.path.join("HEAD"))

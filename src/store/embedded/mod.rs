@@ -2,8 +2,9 @@
 //!
 //! `folder` and `log` are the disk, `record`, `codec` and `change` the bytes on it; `index` and `switch` are what
 //! readers see; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
-//! start. `docs/storage.md` says what is promised.
+//! start. `audit` is the audit log, with a thread of its own. `docs/storage.md` says what is promised.
 
+mod audit;
 mod change;
 mod codec;
 mod committer;
@@ -22,16 +23,20 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;
 
+use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::risk_alert::evaluate;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
+use crate::store::{AuditCursor, AuditPage};
 use crate::store::{ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
+use audit::Audit;
 use committer::{Command, Committer, Writer, ask, ask_patiently};
 use folder::Folder;
 use index::{Index, Tenant};
@@ -48,6 +53,7 @@ pub struct EmbeddedStore {
     index: Arc<Index>,
     token_key: [u8; 32],
     committer: Committer,
+    audit: Audit,
 }
 
 impl EmbeddedStore {
@@ -65,10 +71,11 @@ impl EmbeddedStore {
         let mut rebuilt = Rebuilt::default();
         let log = Log::open(&folder, &mut rebuilt)?;
         let token_key = log.token_key()?;
+        let audit = Audit::open(folder.audit())?;
         let (ledgers, index) = rebuilt.finish();
         let writer = Writer { log, folder, ledgers, index: Arc::clone(&index), evaluate };
         let committer = Committer::start(writer).map_err(OpenError::Io)?;
-        Ok(Self { index, token_key, committer })
+        Ok(Self { index, token_key, committer, audit })
     }
 }
 
@@ -100,14 +107,46 @@ impl Store for EmbeddedStore {
         tenant: TenantId,
         expected: u64,
         settings: Settings,
+        event: AuditEvent,
     ) -> Result<ChangedSettings, StoreError> {
         let known = match self.index.get(tenant) {
             Some(known) => known,
             None if expected == 0 => self.index.get_or_add(tenant),
             None => return Err(StoreError::SettingsChanged),
         };
-        let task = tokio::spawn(change(known, self.committer.commands(), expected, settings));
+        let ways = Ways { commits: self.committer.commands(), lines: self.audit.lines() };
+        let task = tokio::spawn(change(known, ways, expected, settings, event));
         task.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the change was cut off".to_owned())))
+    }
+
+    async fn knows(&self, tenant: TenantId) -> Result<bool, StoreError> {
+        Ok(self.index.get(tenant).is_some() || self.audit.knows(tenant))
+    }
+
+    async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
+        self.audit.record(tenant, event).await
+    }
+
+    async fn audit_page(
+        &self,
+        tenant: TenantId,
+        query: AuditQuery,
+        after: Option<AuditCursor>,
+        size: usize,
+    ) -> Result<AuditPage, StoreError> {
+        self.audit.page(tenant, query, after, size).await
+    }
+
+    async fn verify_audit(
+        &self,
+        tenant: TenantId,
+        kept: Option<ChainHead>,
+    ) -> Result<AuditVerdict, StoreError> {
+        self.audit.verify(tenant, kept).await
+    }
+
+    async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError> {
+        self.audit.expire(before).await
     }
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
@@ -128,12 +167,19 @@ impl Store for EmbeddedStore {
     }
 }
 
+/// Where a change of settings goes.
+struct Ways {
+    commits: SyncSender<Command>,
+    lines: SyncSender<audit::Command>,
+}
+
 /// Changes settings, one change of a tenant after the other. Off closes the switch before anything is written.
 async fn change(
     tenant: Arc<Tenant>,
-    commands: SyncSender<Command>,
+    ways: Ways,
     expected: u64,
     settings: Settings,
+    event: AuditEvent,
 ) -> Result<ChangedSettings, StoreError> {
     let turn = tenant.turn.lock().await;
     if tenant.settings().version != expected {
@@ -143,13 +189,19 @@ async fn change(
     if !is_on {
         tenant.switch.close();
     }
+    audit::record(&ways.lines, tenant.id, event.clone()).await?;
     let epoch = tenant.switch.epoch();
     let epoch = if is_on && !epoch.is_open() { epoch.number() + 1 } else { epoch.number() };
     let settings = VersionedSettings { settings, version: expected + 1 };
     let changed = settings.clone();
     let id = tenant.id;
-    ask_patiently(commands, |reply| Command::Settings { tenant: id, settings: changed, epoch, reply })
-        .await?;
+    let commit = |reply| Command::Settings { tenant: id, settings: changed, epoch, reply };
+    if let Err(error) = ask_patiently(ways.commits, commit).await {
+        let failed = AuditEvent { outcome: AuditOutcome::Failed, ..event };
+        // The line before says what was to happen; this one is better, but not promised.
+        let _ = audit::record(&ways.lines, tenant.id, failed).await;
+        return Err(error);
+    }
     drop(turn);
     let drained = if is_on { true } else { tenant.switch.drained().await };
     Ok(ChangedSettings { settings, drained })

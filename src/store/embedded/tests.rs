@@ -5,7 +5,9 @@ use super::{EmbeddedStore, OpenError, record};
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::settings::Settings;
-use crate::store::conformance::{Place, commit, copied, did, known, noon, person, sharing, tenant, today};
+use crate::store::conformance::{
+    Place, commit, copied, decided, did, known, noon, person, sharing, tenant, today,
+};
 use crate::store::{Store, StoreError};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::fs;
@@ -246,7 +248,7 @@ async fn a_store_that_broke_stops_acknowledging_and_goes_on_reading() {
         })
         .unwrap(),
     );
-    store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
     commit(&store, tenant(0), vec![did(person("ann"), copied("1", 0))]).await;
     let hold = store.hold(tenant(0)).await.unwrap();
     for id in ["2", "3"] {
@@ -257,7 +259,7 @@ async fn a_store_that_broke_stops_acknowledging_and_goes_on_reading() {
     assert!(hold.pass().is_ok());
     assert_eq!(known(&store, tenant(0), person("ann")).await.activities.len(), 1);
     // Off is off, in memory at least.
-    let refused = store.change_settings(tenant(0), 1, Settings::default()).await;
+    let refused = store.change_settings(tenant(0), 1, Settings::default(), decided()).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     assert!(hold.pass().is_err() && !store.hold(tenant(0)).await.unwrap().is_sharing());
     assert!(matches!(store.expire(today()).await, Err(StoreError::Unavailable(_))));
@@ -282,7 +284,7 @@ async fn a_full_queue_refuses_commits_at_once_and_lets_off_wait_with_the_switch_
         })
         .unwrap(),
     );
-    store.change_settings(tenant(0), 0, sharing()).await.unwrap();
+    store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
     let hold = store.hold(tenant(0)).await.unwrap();
     let commits: Vec<_> = (0..QUEUE_MAX + 50)
         .map(|n| {
@@ -295,7 +297,7 @@ async fn a_full_queue_refuses_commits_at_once_and_lets_off_wait_with_the_switch_
     }
     let off = tokio::spawn({
         let store = Arc::clone(&store);
-        async move { store.change_settings(tenant(0), 1, Settings::default()).await }
+        async move { store.change_settings(tenant(0), 1, Settings::default(), decided()).await }
     });
     while hold.pass().is_ok() {
         tokio::task::yield_now().await;

@@ -1,0 +1,84 @@
+//! What the gate writes down about those who ask: whom they asked about, and whom they read.
+
+use crate::domain::audit::{ALERTS_MAX, AuditEvent, AuditOutcome, USERS_MAX};
+use crate::domain::user::UserNo;
+use crate::gate::caller::Access;
+use crate::store::Snapshot;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+
+/// What a question is about, as the caller named it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct About {
+    /// The incident, if it is about one.
+    pub incident: String,
+    /// The alerts, if it is about some.
+    pub alerts: Vec<String>,
+}
+
+impl About {
+    /// Returns a question about alerts.
+    pub fn alerts<'a>(ids: impl IntoIterator<Item = &'a String>) -> Self {
+        Self { incident: String::new(), alerts: ids.into_iter().cloned().collect() }
+    }
+
+    /// Says of which incident they are.
+    #[must_use]
+    pub fn of_incident(self, incident: &str) -> Self {
+        Self { incident: incident.to_owned(), ..self }
+    }
+}
+
+/// Whom somebody has read so far, by number.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Trail {
+    users: BTreeSet<UserNo>,
+    unknown: usize,
+    failed: bool,
+}
+
+impl Trail {
+    /// Notes whom a reading found.
+    pub fn note(&mut self, snapshot: &Snapshot) {
+        self.users.extend(snapshot.found.iter().flatten().map(|facts| facts.user.no));
+        self.unknown += snapshot.found.iter().filter(|found| found.is_empty()).count();
+    }
+
+    /// Notes that a reading failed.
+    pub fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Returns what came of a question, given what the gate decided.
+    #[must_use]
+    pub fn outcome(&self, decided: AuditOutcome) -> AuditOutcome {
+        if self.failed { AuditOutcome::Failed } else { decided }
+    }
+}
+
+/// Returns what is written down of a question.
+#[must_use]
+pub fn event(
+    access: &Access,
+    at: DateTime<Utc>,
+    outcome: AuditOutcome,
+    about: About,
+    trail: &Trail,
+) -> AuditEvent {
+    let mut alerts = about.alerts;
+    let more_alerts = more(alerts.len(), ALERTS_MAX);
+    alerts.truncate(ALERTS_MAX);
+    AuditEvent {
+        incident: about.incident,
+        alerts,
+        more_alerts,
+        users: trail.users.iter().take(USERS_MAX).copied().collect(),
+        more_users: more(trail.users.len(), USERS_MAX),
+        unknown: u32::try_from(trail.unknown).unwrap_or(u32::MAX),
+        ..AuditEvent::new(at, access.caller().principal(), access.right().name(), outcome)
+    }
+}
+
+fn more(count: usize, max: usize) -> u32 {
+    u32::try_from(count.saturating_sub(max)).unwrap_or(u32::MAX)
+}
