@@ -99,6 +99,14 @@ pub struct SharingGrant {
     trail: Mutex<Trail>,
 }
 
+/// Proof that the audit log holds what is read under a grant, without which nothing is disclosed.
+///
+/// ```compile_fail
+/// let forged = riskshare::gate::admission::WrittenDown(todo!());
+/// ```
+#[must_use]
+pub struct WrittenDown<'g>(&'g SharingGrant);
+
 /// The second door: a value that may leave as long as the switch has not moved, and of which the audit log says who
 /// has it.
 ///
@@ -341,34 +349,46 @@ impl SharingGrant {
         }
     }
 
-    /// Opens the second door: writes down who was read for whom, and returns once that is durable; unless the switch
-    /// has moved since the first door.
+    /// Writes down who was read for whom, and returns once that is durable. Nothing that is to be disclosed need be
+    /// made before: it would only wait in memory.
     ///
     /// # Errors
-    /// When it has, or when nothing can be written down.
-    pub async fn disclose<T>(self, value: T) -> Result<Disclosed<T>, Refusal> {
-        self.release(value, AuditOutcome::Disclosed).await
+    /// When the switch has moved since the first door, or when nothing can be written down.
+    pub async fn write_down(&self) -> Result<WrittenDown<'_>, Refusal> {
+        self.write(AuditOutcome::Disclosed).await
     }
 
-    /// Opens the second door for a refusal that depends on what is known of users.
+    /// Writes down that a refusal is given which depends on what is known of users.
     ///
     /// # Errors
-    /// Like those of [`SharingGrant::disclose`].
-    pub async fn withhold<T>(self, refusal: T) -> Result<Disclosed<T>, Refusal> {
-        self.release(refusal, AuditOutcome::Refused).await
+    /// Like those of [`SharingGrant::write_down`].
+    pub async fn write_down_refusal(&self) -> Result<WrittenDown<'_>, Refusal> {
+        self.write(AuditOutcome::Refused).await
     }
 
-    async fn release<T>(self, value: T, outcome: AuditOutcome) -> Result<Disclosed<T>, Refusal> {
-        let seal = Seal(self.hold);
-        let trail = self.trail.into_inner().unwrap_or_else(PoisonError::into_inner);
+    async fn write(&self, outcome: AuditOutcome) -> Result<WrittenDown<'_>, Refusal> {
+        let seal = Seal(Arc::clone(&self.hold));
         let passes = seal.pass().map(drop);
-        let outcome = if passes.is_ok() { trail.outcome(outcome) } else { AuditOutcome::SharingOff };
-        let event = audit::event(&self.access, self.as_of, outcome, self.about, &trail);
+        let event = {
+            let trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+            let outcome = if passes.is_ok() { trail.outcome(outcome) } else { AuditOutcome::SharingOff };
+            audit::event(&self.access, self.as_of, outcome, self.about.clone(), &trail)
+        };
         // A tenant that shares is known.
         write_down(&*self.store, self.access.tenant(), event).await?;
         passes?;
-        // It takes time to write.
-        drop(seal.pass()?);
+        Ok(WrittenDown(self))
+    }
+}
+
+impl WrittenDown<'_> {
+    /// Opens the second door unless the switch has moved since the first.
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn disclose<T>(self, value: T) -> Result<Disclosed<T>, SharingOff> {
+        let seal = Seal(Arc::clone(&self.0.hold));
+        drop(seal.pass()?); // It took time to write.
         Ok(Disclosed { value, seal })
     }
 }

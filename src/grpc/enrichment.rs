@@ -3,7 +3,7 @@
 use crate::domain::dlp_alert::DlpAlert;
 use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
 use crate::domain::user::Identity;
-use crate::engine::reading::{Engine, TimelineQuery};
+use crate::engine::reading::{Cursor, Engine, Involved, TimelineQuery};
 use crate::gate::admission::{Gate, Refusal, SharingGrant};
 use crate::gate::audit::About;
 use crate::gate::caller::Access;
@@ -85,8 +85,7 @@ impl AlertEnrichmentService for Enrichment {
         let (access, request) = auth::access(&self.gate, request, Right::ListUserActivities).await?;
         let asked = Timeline::parse(request)?;
         let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
-        let outcome = self.list(&grant, &asked).await;
-        Reply::disclose_outcome(grant, outcome).await.map_err(status::refused)
+        self.list(&grant, &asked).await.map_err(status::refused)
     }
 }
 
@@ -99,10 +98,10 @@ impl Enrichment {
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
         let grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
         let reading = self.engine.read(&grant, &alert.involved).await?;
+        let written = grant.write_down().await?;
         let queue = reading.queue(&alert.involved, 0);
         let alert = self.renderer(&grant, &reading, view).alerts(&[(alert, queue)]).pop();
-        drop(reading);
-        Reply::disclose(grant, pb::EnrichAlertResponse { alert }).await
+        Reply::disclose(written, pb::EnrichAlertResponse { alert })
     }
 
     async fn enrich_page(
@@ -116,6 +115,7 @@ impl Enrichment {
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
         let reading = self.engine.read(&grant, &people).await?;
+        let written = grant.write_down().await?;
         let mut at = 0;
         let queues = alerts.iter().flatten().map(|alert| {
             let queue = reading.queue(&alert.involved, at);
@@ -124,7 +124,6 @@ impl Enrichment {
         });
         let queues: Vec<_> = queues.collect();
         let mut enriched = self.renderer(&grant, &reading, view).alerts(&queues).into_iter();
-        drop(reading);
         let results = alerts.iter().map(|alert| pb::EnrichAlertResult {
             result: match alert {
                 Ok(_) => enriched.next().map(Of::Alert),
@@ -132,30 +131,43 @@ impl Enrichment {
             },
         });
         let results = results.collect();
-        Reply::disclose(grant, pb::BatchEnrichAlertsResponse { results }).await
+        Reply::disclose(written, pb::BatchEnrichAlertsResponse { results })
     }
 
     async fn list(
         &self,
         grant: &SharingGrant,
         asked: &Timeline,
-    ) -> Result<pb::ListUserActivitiesResponse, Status> {
-        let people = std::slice::from_ref(&asked.user);
-        let reading = self.engine.read(grant, people).await.map_err(|cause| status::unavailable(&cause))?;
+    ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Refusal> {
+        let reading = self.engine.read(grant, std::slice::from_ref(&asked.user)).await?;
         let involved = reading.person(&asked.user, 0);
-        if involved.ambiguous {
-            return Err(names_two_people().into());
-        }
         let renderer = self.renderer(grant, &reading, View::Severity);
-        let after = match (asked.page_token.as_str(), renderer.bound(&involved, &asked.query)) {
-            ("", _) => None,
-            (token, Some(bound)) => Some(self.tokens.open(bound, token)?),
-            (_, None) => return Err(page::refusal().into()),
+        let after = match self.cursor(&renderer, &involved, asked) {
+            Ok(after) => after,
+            Err(invalid) => return Reply::withhold(grant, invalid.into()).await,
         };
+        let written = grant.write_down().await?;
         let (activities, next_page_token) =
             renderer.page(&involved, &asked.query, after.as_ref(), asked.size, &mut Room::default());
         let window = reading.window(&asked.query).map(render::window);
-        Ok(pb::ListUserActivitiesResponse { activities, next_page_token, window })
+        Reply::disclose(written, pb::ListUserActivitiesResponse { activities, next_page_token, window })
+    }
+
+    /// Returns behind what the page begins.
+    fn cursor(
+        &self,
+        renderer: &Renderer<'_>,
+        involved: &Involved,
+        asked: &Timeline,
+    ) -> Result<Option<Cursor>, Invalid> {
+        if involved.ambiguous {
+            return Err(names_two_people());
+        }
+        match (asked.page_token.as_str(), renderer.bound(involved, &asked.query)) {
+            ("", _) => Ok(None),
+            (token, Some(bound)) => self.tokens.open(bound, token).map(Some),
+            (_, None) => Err(page::refusal()),
+        }
     }
 
     fn renderer<'a>(

@@ -3,7 +3,7 @@
 use crate::domain::dlp_alert::DlpAlert;
 use crate::domain::user::Identity;
 use crate::engine::reading::Engine;
-use crate::gate::admission::{Gate, Refusal, SharingGrant, Unavailable};
+use crate::gate::admission::{Gate, Refusal, SharingGrant};
 use crate::gate::audit::About;
 use crate::gate::rights::Right;
 use crate::grpc::auth;
@@ -41,9 +41,7 @@ impl IncidentService for Incidents {
         let alerts = incident(&request.incident_id, &request.alerts)?;
         let about = about(&request.incident_id, &alerts);
         let grant = self.gate.admit(access, about).await.map_err(status::refused)?;
-        let answer =
-            self.assets(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
-        Reply::disclose(grant, answer).await.map_err(status::refused)
+        self.assets(&grant, request.incident_id, &alerts).await.map_err(status::refused)
     }
 
     async fn list_impacted_entities(
@@ -54,9 +52,7 @@ impl IncidentService for Incidents {
         let alerts = incident(&request.incident_id, &request.alerts)?;
         let about = about(&request.incident_id, &alerts);
         let grant = self.gate.admit(access, about).await.map_err(status::refused)?;
-        let answer =
-            self.entities(&grant, request.incident_id, &alerts).await.map_err(|e| status::unavailable(&e))?;
-        Reply::disclose(grant, answer).await.map_err(status::refused)
+        self.entities(&grant, request.incident_id, &alerts).await.map_err(status::refused)
     }
 
     async fn get_user_risk(
@@ -66,8 +62,7 @@ impl IncidentService for Incidents {
         let (access, request) = auth::access(&self.gate, request, Right::GetUserRisk).await?;
         let (user, size) = one_user(&request)?;
         let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
-        let outcome = self.user_risk(&grant, &user, size).await;
-        Reply::disclose_outcome(grant, outcome).await.map_err(status::refused)
+        self.user_risk(&grant, &user, size).await.map_err(status::refused)
     }
 }
 
@@ -77,17 +72,19 @@ impl Incidents {
         grant: &SharingGrant,
         incident_id: String,
         alerts: &[DlpAlert],
-    ) -> Result<pb::GetImpactedAssetsResponse, Unavailable> {
+    ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Refusal> {
         let people = people(alerts);
         let reading = self.engine.read(grant, &people).await?;
+        let written = grant.write_down().await?;
         let queue = reading.queue(&people, 0);
         let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Severity };
-        Ok(pb::GetImpactedAssetsResponse {
+        let answer = pb::GetImpactedAssetsResponse {
             incident_id,
             assets: renderer.impacted(&queue),
             as_of: Some(render::timestamp(reading.as_of())),
             valid_until: Some(render::timestamp(queue.valid_until)),
-        })
+        };
+        Reply::disclose(written, answer)
     }
 
     async fn entities(
@@ -95,11 +92,12 @@ impl Incidents {
         grant: &SharingGrant,
         incident_id: String,
         alerts: &[DlpAlert],
-    ) -> Result<pb::ListImpactedEntitiesResponse, Unavailable> {
+    ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Refusal> {
         let people = people(alerts);
         let alert_of: Vec<usize> =
             alerts.iter().enumerate().flat_map(|(i, alert)| alert.involved.iter().map(move |_| i)).collect();
         let reading = self.engine.read(grant, &people).await?;
+        let written = grant.write_down().await?;
         let mut involved = reading.queue(&people, 0).involved;
         involved.sort_by(|a, b| a.identity.canonical().cmp(&b.identity.canonical()));
         let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Severity };
@@ -112,7 +110,8 @@ impl Incidents {
                 alert_ids: matched.into_iter().map(|alert| alerts[alert].id.clone()).collect(),
             }
         });
-        Ok(pb::ListImpactedEntitiesResponse { incident_id, entities: entities.collect() })
+        let answer = pb::ListImpactedEntitiesResponse { incident_id, entities: entities.collect() };
+        Reply::disclose(written, answer)
     }
 
     async fn user_risk(
@@ -120,23 +119,21 @@ impl Incidents {
         grant: &SharingGrant,
         user: &Identity,
         size: usize,
-    ) -> Result<pb::GetUserRiskResponse, Status> {
-        let reading = self
-            .engine
-            .read(grant, std::slice::from_ref(user))
-            .await
-            .map_err(|cause| status::refused(Refusal::Unavailable(cause)))?;
+    ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Refusal> {
+        let reading = self.engine.read(grant, std::slice::from_ref(user)).await?;
         let involved = reading.person(user, 0);
         if involved.ambiguous {
-            return Err(names_two_people().into());
+            return Reply::withhold(grant, names_two_people().into()).await;
         }
+        let written = grant.write_down().await?;
         let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Full(size) };
-        Ok(pb::GetUserRiskResponse {
+        let answer = pb::GetUserRiskResponse {
             actor: Some(renderer.actor(&involved)),
             as_of: Some(render::timestamp(reading.as_of())),
             valid_until: Some(render::timestamp(involved.assessment.valid_until)),
             window: Some(render::window(reading.lookback())),
-        })
+        };
+        Reply::disclose(written, answer)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
-use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff};
+use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff, WrittenDown};
 use crate::pb;
 use tonic::{Response, Status};
 
@@ -20,35 +20,26 @@ pub enum Custody {
 pub struct Reply<M>(M);
 
 impl<M> Reply<M> {
-    /// Discloses a message.
+    /// Discloses a message of which it is written down who was read for it.
     ///
     /// # Errors
-    /// When the switch has moved since the grant was given, or it cannot be written down.
-    pub async fn disclose(grant: SharingGrant, message: M) -> Result<Response<Self>, Refusal> {
-        let (message, seal) = grant.disclose(message).await?.leave();
+    /// When the switch has moved since the grant was given.
+    pub fn disclose(written: WrittenDown<'_>, message: M) -> Result<Response<Self>, Refusal> {
+        let (message, seal) = written.disclose(message)?.leave();
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
 
-    /// Discloses a message, or a refusal that depends on what is known of users: it leaves like an answer. As an error
-    /// of the handler it would go past the last door; so it is a response with an empty message, which the hand-over
-    /// layer replaces.
+    /// Discloses a refusal that depends on what is known of users: it leaves like an answer. As an error of the handler
+    /// it would go past the last door; so it is a response with an empty message, which the hand-over layer replaces.
     ///
     /// # Errors
     /// When the switch has moved since the grant was given, or it cannot be written down.
-    pub async fn disclose_outcome(
-        grant: SharingGrant,
-        outcome: Result<M, Status>,
-    ) -> Result<Response<Self>, Refusal>
+    pub async fn withhold(grant: &SharingGrant, refusal: Status) -> Result<Response<Self>, Refusal>
     where
         M: Default,
     {
-        match outcome {
-            Ok(message) => Self::disclose(grant, message).await,
-            Err(refusal) => {
-                let (refusal, seal) = grant.withhold(refusal).await?.leave();
-                Ok(Self::respond(M::default(), Custody::Refusal(refusal, seal)))
-            }
-        }
+        let (refusal, seal) = grant.write_down_refusal().await?.disclose(refusal)?.leave();
+        Ok(Self::respond(M::default(), Custody::Refusal(refusal, seal)))
     }
 
     /// Returns the message to the codec. Its bytes leave through the hand-over layer only.
