@@ -103,20 +103,27 @@ async fn record(channel: &Channel, number: usize) -> Result<(), Status> {
     Ok(())
 }
 
-async fn listed(channel: &Channel) -> BTreeSet<String> {
+async fn list(channel: &Channel) -> Result<BTreeSet<String>, Status> {
     let request = pb::ListUserActivitiesRequest {
         tenant_id: TENANT.to_owned(),
         user: Some(pb::UserIdentity { upn: JOHN.to_owned(), ..Default::default() }),
         page_size: 1_000,
         ..Default::default()
     };
-    let answer = AlertEnrichmentServiceClient::new(channel.clone()).list_user_activities(request).await;
-    answer.unwrap().into_inner().activities.into_iter().map(|one| one.activity_id).collect()
+    let answer = AlertEnrichmentServiceClient::new(channel.clone()).list_user_activities(request).await?;
+    Ok(answer.into_inner().activities.into_iter().map(|one| one.activity_id).collect())
+}
+
+async fn listed(channel: &Channel) -> BTreeSet<String> {
+    list(channel).await.unwrap()
+}
+
+fn reason(refusal: &Status) -> Option<String> {
+    refusal.get_details_error_info().map(|info| info.reason)
 }
 
 fn assert_unavailable(refusal: &Status) {
-    let reason = refusal.get_details_error_info().map(|info| info.reason);
-    assert_eq!((refusal.code(), reason.as_deref()), (Code::Unavailable, Some("STORE_UNAVAILABLE")));
+    assert_eq!((refusal.code(), reason(refusal).as_deref()), (Code::Unavailable, Some("STORE_UNAVAILABLE")));
 }
 
 #[tokio::test]
@@ -154,10 +161,16 @@ async fn a_commit_that_cannot_be_synced_is_not_acknowledged_and_what_was_stays()
         };
         assert_unavailable(&refusal);
         assert_eq!(disk.left(), 0);
-        assert_eq!(listed(&channel).await, acknowledged, "readers go on, and see what was acknowledged");
         disk.allow(1_000);
+        assert_eq!(listed(&channel).await, acknowledged, "readers go on, and see what was acknowledged");
         assert_unavailable(
             &record(&channel, 90).await.expect_err("a disk that failed once is not trusted again"),
+        );
+        disk.allow(0);
+        let unwritten = list(&channel).await.expect_err("who reads is written down, or does not read");
+        assert_eq!(
+            (unwritten.code(), reason(&unwritten).as_deref()),
+            (Code::Unavailable, Some("AUDIT_UNAVAILABLE"))
         );
         server.kill();
         let server = disk.start_sound();
