@@ -14,7 +14,7 @@ use crate::domain::timeline;
 use crate::domain::timeline::{ExfiltrationActivity, Summary};
 use crate::domain::user::{Identity, UserNo};
 use crate::engine::assessor::Assessor;
-use crate::gate::admission::{SharingGrant, Unavailable};
+use crate::gate::admission::{Refusal, SharingGrant};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,15 +103,21 @@ impl Engine {
     /// When the store cannot answer.
     pub async fn read<'g>(
         &'g self,
-        grant: &'g SharingGrant,
+        grant: &'g mut SharingGrant,
         people: &[Identity],
-    ) -> Result<Reading<'g>, Unavailable> {
+    ) -> Result<Reading<'g>, Refusal> {
         let snapshot = grant.look_up(people).await?;
         Ok(Reading { grant, assessor: &self.assessor, rules: snapshot.rules, found: snapshot.found })
     }
 }
 
 impl Reading<'_> {
+    /// Returns the grant under which it is. It takes no further readings as long as this one lives.
+    #[must_use]
+    pub fn grant(&self) -> &SharingGrant {
+        self.grant
+    }
+
     /// Returns the instant for which it holds.
     #[must_use]
     pub fn as_of(&self) -> DateTime<Utc> {

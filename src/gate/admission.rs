@@ -14,7 +14,7 @@ use crate::gate::rights::Right;
 use crate::store;
 use crate::store::{Hold, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Decides who may learn what, before anything is looked up.
 #[derive(Clone)]
@@ -96,13 +96,37 @@ pub struct SharingGrant {
     as_of: DateTime<Utc>,
     store: Arc<dyn Store>,
     about: About,
-    trail: Mutex<Trail>,
+    trail: Trail,
 }
 
 /// Proof that the audit log holds what is read under a grant, without which nothing is disclosed.
 ///
-/// ```compile_fail
-/// let forged = riskshare::gate::admission::WrittenDown(todo!());
+/// ```compile_fail,E0423
+/// let forged: riskshare::gate::admission::WrittenDown<'_> =
+///     riskshare::gate::admission::WrittenDown(todo!());
+/// ```
+///
+/// ```no_run
+/// let forged: riskshare::gate::admission::WrittenDown<'_> =
+///     todo!();
+/// ```
+///
+/// As long as it lives, nobody else is read under the grant:
+///
+/// ```compile_fail,E0502
+/// # async fn more(grant: &mut riskshare::gate::admission::SharingGrant) {
+/// let Ok(written) = grant.write_down().await else { return };
+/// let read = grant.look_up(&[]).await;
+/// let disclosed = written.disclose(read);
+/// # drop(disclosed); }
+/// ```
+///
+/// ```
+/// # async fn first(grant: &mut riskshare::gate::admission::SharingGrant) {
+/// let read = grant.look_up(&[]).await;
+/// let Ok(written) = grant.write_down().await else { return };
+/// let disclosed = written.disclose(read);
+/// # drop(disclosed); }
 /// ```
 #[must_use]
 pub struct WrittenDown<'g>(&'g SharingGrant);
@@ -207,8 +231,7 @@ impl Gate {
             self.record(&access, event).await?;
             return Err(SharingOff(()).into());
         }
-        let (store, trail) = (Arc::clone(&self.store), Mutex::new(trail));
-        Ok(SharingGrant { access, hold: Arc::new(hold), as_of, store, about, trail })
+        Ok(SharingGrant { access, hold: Arc::new(hold), as_of, store: Arc::clone(&self.store), about, trail })
     }
 
     /// Lets facts of a tenant be recorded, and settings be looked at or changed, whether it shares or not. A change of
@@ -318,21 +341,22 @@ impl SharingGrant {
     }
 
     /// Reads people, all as of one instant, and notes for the audit log who they are: there is no other way. Whom a
-    /// policy keeps from the caller is nobody (`domain.md` 7).
+    /// policy keeps from the caller is nobody (`domain.md` 7). Nobody is read any more once that was written down.
     ///
     /// # Errors
-    /// When the store cannot answer.
-    pub async fn look_up(&self, people: &[Identity]) -> Result<Snapshot, Unavailable> {
-        let mut read = self.store.read(&self.hold, people).await;
-        if let Ok(snapshot) = &mut read {
-            self.hide(snapshot);
+    /// When the store cannot answer, which is written down.
+    pub async fn look_up(&mut self, people: &[Identity]) -> Result<Snapshot, Refusal> {
+        match self.store.read(&self.hold, people).await {
+            Ok(mut snapshot) => {
+                self.hide(&mut snapshot);
+                self.trail.note(&snapshot);
+                Ok(snapshot)
+            }
+            Err(error) => {
+                self.record(AuditOutcome::Failed).await?;
+                Err(error.into())
+            }
         }
-        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
-        match &read {
-            Ok(snapshot) => trail.note(snapshot),
-            Err(_) => trail.fail(),
-        }
-        Ok(read?)
     }
 
     /// Spells a name. Names leave in clear here, as the product's alert pages show them (`domain.md` 9, reading 10).
@@ -367,17 +391,20 @@ impl SharingGrant {
     }
 
     async fn write(&self, outcome: AuditOutcome) -> Result<WrittenDown<'_>, Refusal> {
-        let seal = Seal(Arc::clone(&self.hold));
-        let passes = seal.pass().map(drop);
-        let event = {
-            let trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
-            let outcome = if passes.is_ok() { trail.outcome(outcome) } else { AuditOutcome::SharingOff };
-            audit::event(&self.access, self.as_of, outcome, self.about.clone(), &trail)
-        };
-        // A tenant that shares is known.
-        write_down(&*self.store, self.access.tenant(), event).await?;
+        let passes = self.seal().pass().map(drop);
+        self.record(if passes.is_ok() { outcome } else { AuditOutcome::SharingOff }).await?;
         passes?;
         Ok(WrittenDown(self))
+    }
+
+    /// A tenant that shares is known, so the line goes into its chain.
+    async fn record(&self, outcome: AuditOutcome) -> Result<(), AuditUnavailable> {
+        let event = audit::event(&self.access, self.as_of, outcome, self.about.clone(), &self.trail);
+        write_down(&*self.store, self.access.tenant(), event).await
+    }
+
+    fn seal(&self) -> Seal {
+        Seal(Arc::clone(&self.hold))
     }
 }
 
@@ -387,7 +414,7 @@ impl WrittenDown<'_> {
     /// # Errors
     /// When it has.
     pub fn disclose<T>(self, value: T) -> Result<Disclosed<T>, SharingOff> {
-        let seal = Seal(Arc::clone(&self.0.hold));
+        let seal = self.0.seal();
         drop(seal.pass()?); // It took time to write.
         Ok(Disclosed { value, seal })
     }

@@ -34,7 +34,6 @@ impl About {
 pub struct Trail {
     users: BTreeSet<UserNo>,
     unknown: usize,
-    failed: bool,
 }
 
 impl Trail {
@@ -42,17 +41,6 @@ impl Trail {
     pub fn note(&mut self, snapshot: &Snapshot) {
         self.users.extend(snapshot.found.iter().flatten().map(|facts| facts.user.no));
         self.unknown += snapshot.found.iter().filter(|found| found.is_empty()).count();
-    }
-
-    /// Notes that a reading failed.
-    pub fn fail(&mut self) {
-        self.failed = true;
-    }
-
-    /// Returns what came of a question, given what the gate decided.
-    #[must_use]
-    pub fn outcome(&self, decided: AuditOutcome) -> AuditOutcome {
-        if self.failed { AuditOutcome::Failed } else { decided }
     }
 }
 

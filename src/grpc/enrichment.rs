@@ -4,7 +4,7 @@ use crate::domain::dlp_alert::DlpAlert;
 use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
 use crate::domain::user::Identity;
 use crate::engine::reading::{Cursor, Engine, Involved, TimelineQuery};
-use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::gate::admission::{Gate, Refusal};
 use crate::gate::audit::About;
 use crate::gate::caller::Access;
 use crate::gate::rights::Right;
@@ -84,8 +84,7 @@ impl AlertEnrichmentService for Enrichment {
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::ListUserActivities).await?;
         let asked = Timeline::parse(request)?;
-        let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
-        self.list(&grant, &asked).await.map_err(status::refused)
+        self.list(access, &asked).await.map_err(status::refused)
     }
 }
 
@@ -96,11 +95,11 @@ impl Enrichment {
         alert: &DlpAlert,
         view: View,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
-        let grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
-        let reading = self.engine.read(&grant, &alert.involved).await?;
-        let written = grant.write_down().await?;
+        let mut grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
+        let reading = self.engine.read(&mut grant, &alert.involved).await?;
+        let written = reading.grant().write_down().await?;
         let queue = reading.queue(&alert.involved, 0);
-        let alert = self.renderer(&grant, &reading, view).alerts(&[(alert, queue)]).pop();
+        let alert = self.renderer(&reading, view).alerts(&[(alert, queue)]).pop();
         Reply::disclose(written, pb::EnrichAlertResponse { alert })
     }
 
@@ -111,11 +110,11 @@ impl Enrichment {
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
         let about = About::alerts(alerts.iter().flatten().map(|alert| &alert.id));
-        let grant = self.gate.admit(access, about).await?;
+        let mut grant = self.gate.admit(access, about).await?;
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
-        let reading = self.engine.read(&grant, &people).await?;
-        let written = grant.write_down().await?;
+        let reading = self.engine.read(&mut grant, &people).await?;
+        let written = reading.grant().write_down().await?;
         let mut at = 0;
         let queues = alerts.iter().flatten().map(|alert| {
             let queue = reading.queue(&alert.involved, at);
@@ -123,7 +122,7 @@ impl Enrichment {
             (alert, queue)
         });
         let queues: Vec<_> = queues.collect();
-        let mut enriched = self.renderer(&grant, &reading, view).alerts(&queues).into_iter();
+        let mut enriched = self.renderer(&reading, view).alerts(&queues).into_iter();
         let results = alerts.iter().map(|alert| pb::EnrichAlertResult {
             result: match alert {
                 Ok(_) => enriched.next().map(Of::Alert),
@@ -136,17 +135,18 @@ impl Enrichment {
 
     async fn list(
         &self,
-        grant: &SharingGrant,
+        access: Access,
         asked: &Timeline,
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Refusal> {
-        let reading = self.engine.read(grant, std::slice::from_ref(&asked.user)).await?;
+        let mut grant = self.gate.admit(access, About::default()).await?;
+        let reading = self.engine.read(&mut grant, std::slice::from_ref(&asked.user)).await?;
         let involved = reading.person(&asked.user, 0);
-        let renderer = self.renderer(grant, &reading, View::Severity);
+        let renderer = self.renderer(&reading, View::Severity);
         let after = match self.cursor(&renderer, &involved, asked) {
             Ok(after) => after,
-            Err(invalid) => return Reply::withhold(grant, invalid.into()).await,
+            Err(invalid) => return Reply::withhold(reading.grant(), invalid.into()).await,
         };
-        let written = grant.write_down().await?;
+        let written = reading.grant().write_down().await?;
         let (activities, next_page_token) =
             renderer.page(&involved, &asked.query, after.as_ref(), asked.size, &mut Room::default());
         let window = reading.window(&asked.query).map(render::window);
@@ -170,13 +170,8 @@ impl Enrichment {
         }
     }
 
-    fn renderer<'a>(
-        &'a self,
-        grant: &'a SharingGrant,
-        reading: &'a crate::engine::reading::Reading<'a>,
-        view: View,
-    ) -> Renderer<'a> {
-        Renderer { grant, reading, tokens: &self.tokens, view }
+    fn renderer<'a>(&'a self, reading: &'a crate::engine::reading::Reading<'a>, view: View) -> Renderer<'a> {
+        Renderer { reading, tokens: &self.tokens, view }
     }
 }
 

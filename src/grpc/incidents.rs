@@ -40,8 +40,8 @@ impl IncidentService for Incidents {
         let (access, request) = auth::access(&self.gate, request, Right::GetImpactedAssets).await?;
         let alerts = incident(&request.incident_id, &request.alerts)?;
         let about = about(&request.incident_id, &alerts);
-        let grant = self.gate.admit(access, about).await.map_err(status::refused)?;
-        self.assets(&grant, request.incident_id, &alerts).await.map_err(status::refused)
+        let mut grant = self.gate.admit(access, about).await.map_err(status::refused)?;
+        self.assets(&mut grant, request.incident_id, &alerts).await.map_err(status::refused)
     }
 
     async fn list_impacted_entities(
@@ -51,8 +51,8 @@ impl IncidentService for Incidents {
         let (access, request) = auth::access(&self.gate, request, Right::ListImpactedEntities).await?;
         let alerts = incident(&request.incident_id, &request.alerts)?;
         let about = about(&request.incident_id, &alerts);
-        let grant = self.gate.admit(access, about).await.map_err(status::refused)?;
-        self.entities(&grant, request.incident_id, &alerts).await.map_err(status::refused)
+        let mut grant = self.gate.admit(access, about).await.map_err(status::refused)?;
+        self.entities(&mut grant, request.incident_id, &alerts).await.map_err(status::refused)
     }
 
     async fn get_user_risk(
@@ -61,23 +61,23 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::GetUserRisk).await?;
         let (user, size) = one_user(&request)?;
-        let grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
-        self.user_risk(&grant, &user, size).await.map_err(status::refused)
+        let mut grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
+        self.user_risk(&mut grant, &user, size).await.map_err(status::refused)
     }
 }
 
 impl Incidents {
     async fn assets(
         &self,
-        grant: &SharingGrant,
+        grant: &mut SharingGrant,
         incident_id: String,
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Refusal> {
         let people = people(alerts);
         let reading = self.engine.read(grant, &people).await?;
-        let written = grant.write_down().await?;
+        let written = reading.grant().write_down().await?;
         let queue = reading.queue(&people, 0);
-        let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Severity };
+        let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Severity };
         let answer = pb::GetImpactedAssetsResponse {
             incident_id,
             assets: renderer.impacted(&queue),
@@ -89,7 +89,7 @@ impl Incidents {
 
     async fn entities(
         &self,
-        grant: &SharingGrant,
+        grant: &mut SharingGrant,
         incident_id: String,
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Refusal> {
@@ -97,10 +97,10 @@ impl Incidents {
         let alert_of: Vec<usize> =
             alerts.iter().enumerate().flat_map(|(i, alert)| alert.involved.iter().map(move |_| i)).collect();
         let reading = self.engine.read(grant, &people).await?;
-        let written = grant.write_down().await?;
+        let written = reading.grant().write_down().await?;
         let mut involved = reading.queue(&people, 0).involved;
         involved.sort_by(|a, b| a.identity.canonical().cmp(&b.identity.canonical()));
-        let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Severity };
+        let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Severity };
         let entities = involved.iter().map(|one| {
             let mut matched: Vec<usize> = one.mentions.iter().map(|mention| alert_of[*mention]).collect();
             matched.sort_unstable();
@@ -116,17 +116,17 @@ impl Incidents {
 
     async fn user_risk(
         &self,
-        grant: &SharingGrant,
+        grant: &mut SharingGrant,
         user: &Identity,
         size: usize,
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Refusal> {
         let reading = self.engine.read(grant, std::slice::from_ref(user)).await?;
         let involved = reading.person(user, 0);
         if involved.ambiguous {
-            return Reply::withhold(grant, names_two_people().into()).await;
+            return Reply::withhold(reading.grant(), names_two_people().into()).await;
         }
-        let written = grant.write_down().await?;
-        let renderer = Renderer { grant, reading: &reading, tokens: &self.tokens, view: View::Full(size) };
+        let written = reading.grant().write_down().await?;
+        let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Full(size) };
         let answer = pb::GetUserRiskResponse {
             actor: Some(renderer.actor(&involved)),
             as_of: Some(render::timestamp(reading.as_of())),

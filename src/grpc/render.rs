@@ -9,7 +9,6 @@ use crate::domain::time::Window;
 use crate::domain::timeline::Summary;
 use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey};
 use crate::engine::reading::{Cursor, Involved, Queue, Reading, TimelineQuery};
-use crate::gate::admission::SharingGrant;
 use crate::grpc::page::{Bound, PageTokens};
 use crate::grpc::room::Room;
 use crate::pb;
@@ -29,8 +28,6 @@ pub enum View {
 
 /// Renders what one reading holds.
 pub struct Renderer<'a> {
-    /// What names are spelled with.
-    pub grant: &'a SharingGrant,
     /// What is read.
     pub reading: &'a Reading<'a>,
     /// What page tokens are made with.
@@ -158,8 +155,9 @@ impl Renderer<'_> {
     #[must_use]
     pub fn bound<'q>(&'q self, involved: &Involved, query: &'q TimelineQuery) -> Option<Bound<'q>> {
         let user = involved.number()?;
-        let (caller, tenant) = (self.grant.caller(), self.grant.tenant());
-        Some(Bound { caller, tenant, epoch: self.grant.epoch(), user, query })
+        let grant = self.reading.grant();
+        let (caller, tenant) = (grant.caller(), grant.tenant());
+        Some(Bound { caller, tenant, epoch: grant.epoch(), user, query })
     }
 
     fn activity(&self, activity: &Activity) -> pb::Activity {
@@ -168,8 +166,8 @@ impl Renderer<'_> {
             occurred_at: Some(timestamp(activity.at)),
             indicator: activity.indicator.name().to_owned(),
             operation: activity.operation.to_string(),
-            object_name: self.grant.spell(&activity.object_name),
-            destination: self.grant.spell(&activity.destination),
+            object_name: self.reading.grant().spell(&activity.object_name),
+            destination: self.reading.grant().spell(&activity.destination),
             sensitivity: sensitivity(activity.sensitivity).into(),
             unallowed_destination: activity.unallowed_destination,
             activity_type: pb::ActivityType::Exfiltration.into(),
@@ -179,7 +177,7 @@ impl Renderer<'_> {
     /// Renders all names of a person.
     #[must_use]
     pub fn identity(&self, identity: &Identity) -> pb::UserIdentity {
-        let spell = |name| self.grant.spell(name);
+        let spell = |name| self.reading.grant().spell(name);
         let mut user = pb::UserIdentity {
             upn: identity.upn().map(spell).unwrap_or_default(),
             display_name: identity.display_name.as_ref().map(spell).unwrap_or_default(),

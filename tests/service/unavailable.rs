@@ -5,8 +5,10 @@ use crate::wire::seen_over;
 use crate::world::*;
 use prost::Message;
 use prost_types::{FieldMask, FileDescriptorSet};
+use riskshare::domain::audit::{AuditOutcome, AuditQuery};
 use riskshare::domain::ids::TenantId;
 use riskshare::pb;
+use riskshare::store::Store;
 use std::collections::BTreeSet;
 use tonic::Code;
 
@@ -168,6 +170,31 @@ async fn every_rpc_refuses_while_the_store_cannot_answer_and_tells_nothing() {
             let expected = (Code::Unavailable, reason.to_owned());
             assert_eq!((refusal.code(), refusal.reason()), expected, "{rpc}, {call:?}");
             assert!(refusal.is_empty() && !refusal.holds(JOHN), "{rpc}, {call:?}: {refusal:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reading_that_failed_is_written_down_like_one_that_did_not() {
+    let tenant = TenantId::new(uuid::Uuid::from_u128(1));
+    let store = Tampered::open();
+    store.declare(tenant, &[JOHN]).await;
+    store.share(tenant, true).await;
+    let channel = Services::over(&store).serve().await;
+    let readers: Vec<_> =
+        cases(&tenant.to_string()).into_iter().filter(|(_, _, calls)| calls.contains(&Call::Read)).collect();
+    assert_eq!(readers.len(), 6);
+    for (rpc, request, _) in readers {
+        for (tampering, outcome) in [
+            (Tampering::Nothing, AuditOutcome::Disclosed),
+            (Tampering::Fails(Call::Read), AuditOutcome::Failed),
+        ] {
+            store.tamper(tampering);
+            seen_over(&channel, rpc, request.clone()).await;
+            let action = rpc.rsplit('/').next().map(str::to_owned);
+            let query = AuditQuery { action, outcome: Some(outcome), ..AuditQuery::default() };
+            let page = store.audit_page(tenant, query, None, 10).await.unwrap();
+            assert_eq!(page.lines.len(), 1, "{rpc}, {outcome:?}");
         }
     }
 }
