@@ -113,7 +113,6 @@ impl Engine {
 
 impl Reading<'_> {
     /// Returns the grant under which it is. It takes no further readings as long as this one lives.
-    #[must_use]
     pub fn grant(&self) -> &SharingGrant {
         self.grant
     }
