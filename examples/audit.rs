@@ -27,7 +27,8 @@ use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
 use riskshare::store::{
-    AuditCursor, AuditPage, ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings,
+    AuditCursor, AuditPage, ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError,
+    VersionedSettings,
 };
 use std::fs::{self, File};
 use std::io::Write;
@@ -126,6 +127,10 @@ impl Store for Forgetful {
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
         self.store.expire(today).await
+    }
+
+    async fn condition(&self) -> Condition {
+        self.store.condition().await
     }
 
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {

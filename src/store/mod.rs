@@ -113,8 +113,23 @@ pub trait Store: Send + Sync + 'static {
     /// or was erased. A number that went into another is that one.
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError>;
 
+    /// Says what it can do now, without a wait.
+    async fn condition(&self) -> Condition;
+
     /// Returns the random key with which page tokens are authenticated: the same for the life of the data.
     async fn token_key(&self) -> Result<[u8; 32], StoreError>;
+}
+
+/// What a store can do at the moment, as far as it knows. Once it failed at something, it says so until that went well
+/// again, or until it is worth another try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Condition {
+    /// Reads people.
+    pub reads: bool,
+    /// Commits facts and settings.
+    pub commits: bool,
+    /// Writes audit lines.
+    pub audits: bool,
 }
 
 /// Some of a tenant's audit lines.

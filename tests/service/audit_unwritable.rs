@@ -8,7 +8,10 @@ use prost::Message;
 use riskshare::pb;
 use std::fs;
 use std::path::PathBuf;
-use tonic::Code;
+use tonic::{Code, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 const JOHN: &str = "john@contoso.com";
 
@@ -84,4 +87,38 @@ async fn nothing_is_changed_that_cannot_be_written_down_but_off_is_off() {
     assert_eq!(tenant.column(&[JOHN]).await, "High");
     let lines = world.written_down(&tenant.id).await;
     assert!(lines.iter().flat_map(|line| &line.changes).all(|change| change.value != "second"));
+}
+
+async fn watch(world: &World, service: &str) -> Streaming<HealthCheckResponse> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    HealthClient::new(world.channel.clone()).watch(request).await.unwrap().into_inner()
+}
+
+async fn next(watched: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
+    watched.message().await.unwrap().unwrap().status()
+}
+
+#[tokio::test]
+async fn health_says_which_services_cannot_answer_until_they_can() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    tenant.leaker(JOHN, 10).await;
+    let mut enrichment = watch(&world, "riskshare.v1.AlertEnrichmentService").await;
+    let mut whole = watch(&world, "").await;
+    let mut ingest = watch(&world, "riskshare.v1.IngestService").await;
+    for watched in [&mut enrichment, &mut whole, &mut ingest] {
+        assert_eq!(next(watched).await, ServingStatus::Serving);
+    }
+    let way = block(&world);
+    let (method, request) = questions(&tenant.id, JOHN).remove(0);
+    is_refused(&world, method, request).await;
+    assert_eq!(next(&mut enrichment).await, ServingStatus::NotServing);
+    assert_eq!(next(&mut whole).await, ServingStatus::NotServing);
+    let now = HealthCheckRequest { service: "riskshare.v1.IngestService".to_owned() };
+    let now = HealthClient::new(world.channel.clone()).check(now).await.unwrap().into_inner();
+    assert_eq!(now.status(), ServingStatus::Serving, "facts still come in");
+    fs::remove_dir(way).unwrap();
+    assert_eq!(tenant.column(&[JOHN]).await, "High");
+    assert_eq!(next(&mut enrichment).await, ServingStatus::Serving);
+    assert_eq!(next(&mut whole).await, ServingStatus::Serving);
 }

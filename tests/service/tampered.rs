@@ -30,7 +30,9 @@ use riskshare::pb::ingest_service_server::IngestServiceServer;
 use riskshare::pb::settings_service_server::SettingsServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
 use riskshare::store::{AuditCursor, AuditPage};
-use riskshare::store::{ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
+use riskshare::store::{
+    ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings,
+};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -201,6 +203,10 @@ impl Store for Tampered {
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
         self.check(Call::Named)?;
         self.store.named(tenant, users).await
+    }
+
+    async fn condition(&self) -> Condition {
+        self.store.condition().await
     }
 
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {

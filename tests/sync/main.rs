@@ -20,6 +20,9 @@ use std::process::Command;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
@@ -118,6 +121,13 @@ async fn listed(channel: &Channel) -> BTreeSet<String> {
     list(channel).await.unwrap()
 }
 
+/// Waits until health says that of a service.
+async fn wait_until(channel: &Channel, service: &str, status: ServingStatus) {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut watched = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
+    while watched.message().await.unwrap().unwrap().status() != status {}
+}
+
 fn reason(refusal: &Status) -> Option<String> {
     refusal.get_details_error_info().map(|info| info.reason)
 }
@@ -163,6 +173,8 @@ async fn a_commit_that_cannot_be_synced_is_not_acknowledged_and_what_was_stays()
         assert_eq!(disk.left(), 0);
         disk.allow(1_000);
         assert_eq!(listed(&channel).await, acknowledged, "readers go on, and see what was acknowledged");
+        wait_until(&channel, "riskshare.v1.IngestService", ServingStatus::NotServing).await;
+        wait_until(&channel, "riskshare.v1.AlertEnrichmentService", ServingStatus::Serving).await;
         assert_unavailable(
             &record(&channel, 90).await.expect_err("a disk that failed once is not trusted again"),
         );
@@ -172,6 +184,7 @@ async fn a_commit_that_cannot_be_synced_is_not_acknowledged_and_what_was_stays()
             (unwritten.code(), reason(&unwritten).as_deref()),
             (Code::Unavailable, Some("AUDIT_UNAVAILABLE"))
         );
+        wait_until(&channel, "riskshare.v1.AlertEnrichmentService", ServingStatus::NotServing).await;
         server.kill();
         let server = disk.start_sound();
         let found = listed(&server.connect().await).await;

@@ -81,6 +81,11 @@ impl Committer {
         Ok(Self { commands, thread: Some(thread) })
     }
 
+    /// Says whether the thread still writes. It ends for good at the first error.
+    pub fn is_writing(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Returns a sender of commands.
     pub fn commands(&self) -> SyncSender<Command> {
         self.commands.clone()

@@ -34,7 +34,7 @@ use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
 use crate::store::{AuditCursor, AuditPage};
-use crate::store::{ChangedSettings, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
+use crate::store::{ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
 use audit::Audit;
 use committer::{Command, Committer, Writer, ask, ask_patiently};
@@ -160,6 +160,10 @@ impl Store for EmbeddedStore {
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
         let known = self.index.get(tenant);
         Ok(users.iter().map(|user| known.as_ref()?.named(*user)).collect())
+    }
+
+    async fn condition(&self) -> Condition {
+        Condition { reads: true, commits: self.committer.is_writing(), audits: self.audit.is_writing() }
     }
 
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use writer::Writer;
 
@@ -32,6 +33,9 @@ use writer::Writer;
 const QUEUE_MAX: usize = 4_096;
 /// The most readers of the log at a time. They read whole files.
 const READERS_MAX: usize = 2;
+
+/// After so long a log that could not be written is worth another try, though nobody tried.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The log of a folder.
 pub struct Audit {
@@ -45,8 +49,18 @@ pub struct Audit {
 pub struct Shared {
     folder: PathBuf,
     known: Mutex<Known>,
+    trouble: Mutex<Option<Trouble>>,
     /// Lets one expiry happen after the other.
     expiring: Mutex<()>,
+}
+
+/// Why lines were not written the last time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trouble {
+    /// There may be room again.
+    Since(Instant),
+    /// Nothing is written before a restart.
+    ForGood,
 }
 
 /// What is durable.
@@ -59,8 +73,16 @@ struct Known {
 }
 
 impl Shared {
+    fn new(folder: PathBuf, known: Known) -> Self {
+        Self { folder, known: Mutex::new(known), trouble: Mutex::default(), expiring: Mutex::default() }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,7 +94,7 @@ impl Audit {
     /// When the folder cannot be read or written.
     pub fn open(folder: PathBuf) -> Result<Self, OpenError> {
         let (known, file) = start::start(&folder).map_err(OpenError::Io)?;
-        let shared = Arc::new(Shared { folder, known: Mutex::new(known), expiring: Mutex::default() });
+        let shared = Arc::new(Shared::new(folder, known));
         let (lines, queue) = sync_channel(QUEUE_MAX);
         let writer = Writer::new(Arc::clone(&shared), file);
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&queue));
@@ -84,6 +106,17 @@ impl Audit {
     pub fn knows(&self, tenant: TenantId) -> bool {
         let known = self.shared.known();
         known.end.heads.contains_key(&tenant)
+    }
+
+    /// Says whether lines can be written, as far as is known.
+    pub fn is_writing(&self) -> bool {
+        let is_there = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        is_there
+            && match *self.shared.trouble() {
+                None => true,
+                Some(Trouble::Since(failed)) => failed.elapsed() >= RETRY_AFTER,
+                Some(Trouble::ForGood) => false,
+            }
     }
 
     /// Writes an event down and returns once it is durable.

@@ -3,7 +3,7 @@
 use super::day_file;
 use super::look::verify_files;
 use super::mark::{ANCHORS, HEADS, Mark};
-use super::{Audit, FolderVerdict, Shared};
+use super::{Audit, FolderVerdict, RETRY_AFTER, Shared, Trouble};
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead, FaultKind};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -12,7 +12,8 @@ use crate::store::conformance::{asked, noon, tenant, today};
 use chrono::TimeDelta;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
 use tempfile::TempDir;
 
 struct Place(TempDir);
@@ -229,10 +230,26 @@ async fn where_the_next_file_cannot_be_made_nothing_is_written_down_until_it_can
         assert!(matches!(refused, Err(StoreError::AuditUnavailable(_))));
     }
     assert_eq!(check(&audit, tenant(0)).await.head.sequence, 3);
+    assert!(!audit.is_writing());
     fs::remove_dir(&way).unwrap();
     audit.record(tenant(0), next).await.unwrap();
+    assert!(audit.is_writing());
     let verdict = check(&audit, tenant(0)).await;
     assert_eq!((verdict.faults, verdict.head.sequence), (vec![], 4));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_tried_for_a_while_is_worth_another_try_unless_it_is_broken_for_good() {
+    let place = Place::filled().await;
+    let audit = place.open();
+    let says = |trouble| {
+        *audit.shared.trouble() = Some(trouble);
+        audit.is_writing()
+    };
+    let now = Instant::now();
+    assert!(!says(Trouble::Since(now)));
+    assert!(says(Trouble::Since(now.checked_sub(RETRY_AFTER).unwrap())));
+    assert!(!says(Trouble::ForGood));
 }
 
 #[tokio::test]
@@ -240,8 +257,7 @@ async fn a_write_that_cannot_be_taken_back_is_the_last_before_a_restart() {
     let place = Place::filled().await;
     let (known, _) = super::start::start(&place.folder()).unwrap();
     let before = known.end.clone();
-    let shared =
-        Arc::new(Shared { folder: place.folder(), known: Mutex::new(known), expiring: Mutex::default() });
+    let shared = Arc::new(Shared::new(place.folder(), known));
     let (lines, queue) = std::sync::mpsc::sync_channel(8);
     let full = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
     let writer = super::writer::Writer::new(Arc::clone(&shared), Some(full));
@@ -254,6 +270,7 @@ async fn a_write_that_cannot_be_taken_back_is_the_last_before_a_restart() {
     drop(lines);
     thread.join().unwrap();
     assert_eq!(shared.known().end, before);
+    assert_eq!(*shared.trouble(), Some(Trouble::ForGood));
     place.open().record(tenant(0), event()).await.unwrap();
     assert_eq!(check(&place.open(), tenant(0)).await.faults, []);
 }

@@ -1,7 +1,7 @@
 //! The one thread that writes. What waits is written together: one sync for all.
 
 use super::mark::{HEADS, sync_folder};
-use super::{Shared, day_file};
+use super::{Shared, Trouble, day_file};
 use crate::domain::audit::{AuditEvent, AuditLine, ChainHead};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -116,7 +116,11 @@ impl Writer {
         let written = self.append(group.day, group.text.as_bytes());
         if let Err(cause) = &written {
             tracing::error!(cause, lines = group.replies.len(), "the audit log cannot be written");
+            let is_for_good = self.broken.is_some();
+            let trouble = if is_for_good { Trouble::ForGood } else { Trouble::Since(Instant::now()) };
+            *self.shared.trouble() = Some(trouble);
         } else {
+            *self.shared.trouble() = None;
             self.shared.known().end.heads.extend(group.heads);
             self.is_ahead = true;
         }

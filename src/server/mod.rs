@@ -1,5 +1,7 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+mod health;
+
 use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
@@ -35,6 +37,7 @@ use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::transport;
 use crate::transport::Serving;
 use crate::transport::tls::{Identity, TlsError};
+use health::Health;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,9 +45,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tonic::server::NamedService;
 use tonic::service::{LayerExt, Routes};
-use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
@@ -96,7 +97,7 @@ pub enum StartError {
 /// A server that runs.
 pub struct Running {
     address: SocketAddr,
-    health: HealthReporter,
+    health: Health,
     stop: watch::Sender<bool>,
     serving: Serving,
     expiry: JoinHandle<()>,
@@ -120,7 +121,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let refused = |cause| StartError::Listen { address: config.listen, cause };
     let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    let (health, entrance) = services.entrance(&config.limits).await?;
+    let (reporter, entrance) = services.entrance(&config.limits)?;
+    let health = Health::follow(reporter, Arc::clone(&store)).await;
     let (stop, stopped) = watch::channel(false);
     let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
     let serving = transport::serve(listener, identity, config.connections(), entrance);
@@ -138,14 +140,9 @@ impl Running {
     /// Stops: says so to whoever asks for its health, gives load balancers the time that the configuration says to
     /// notice, then takes no new calls, gives those in progress their time, and cuts off the rest.
     pub async fn stop(mut self) {
-        let names = || NAMES.into_iter().chain([""]);
-        for name in names() {
-            self.health.set_service_status(name, ServingStatus::NotServing).await;
-        }
+        self.health.end().await;
         tokio::time::sleep(self.pause).await;
-        for name in names() {
-            self.health.clear_service_status(name).await; // Ends the streams of those who watch it.
-        }
+        self.health.clear().await;
         self.stop.send_replace(true);
         if !self.serving.stop(self.drain).await {
             tracing::warn!("calls were still in progress when the time to drain was over");
@@ -195,9 +192,6 @@ type IncidentPages = IncidentServiceServer<Incidents>;
 type Ingesting = IngestServiceServer<Ingest>;
 type SettingsOf = SettingsServiceServer<SettingsDesk>;
 type Auditing = AuditServiceServer<AuditDesk>;
-
-const NAMES: [&str; 5] =
-    [Enriching::NAME, IncidentPages::NAME, Ingesting::NAME, SettingsOf::NAME, Auditing::NAME];
 
 struct Services {
     enrichment: Enriching,
@@ -249,11 +243,8 @@ impl Services {
         }
     }
 
-    async fn entrance(self, limits: &Limits) -> Result<(HealthReporter, Entrance<Routes>), StartError> {
+    fn entrance(self, limits: &Limits) -> Result<(HealthReporter, Entrance<Routes>), StartError> {
         let (reporter, health) = tonic_health::server::health_reporter();
-        for name in NAMES {
-            reporter.set_service_status(name, ServingStatus::Serving).await;
-        }
         let room = ReplyRoom::new(limits.max_buffered_bytes);
         let gated = ServiceBuilder::new()
             .layer(self.calls.clone())
