@@ -12,6 +12,7 @@ use crate::domain::time::UtcDay;
 use crate::grpc::audit;
 use crate::pb;
 use crate::pb::audit_service_client::AuditServiceClient;
+use crate::pb::pseudonym_service_client::PseudonymServiceClient;
 use crate::pb::{AuditFaultKind, AuditOutcome};
 use crate::store::embedded::verify_folder;
 use anyhow::Context;
@@ -31,6 +32,7 @@ const PAGE: i32 = 1_000;
 pub enum AuditCommand {
     List(List),
     Verify(Verify),
+    Who(Who),
 }
 
 /// Print a tenant's audit events, the oldest first.
@@ -92,6 +94,24 @@ pub struct Verify {
     json: bool,
 }
 
+/// Say who users are whom the audit log names by number.
+///
+/// Refused while the tenant does not share. Who asked about whom, and why, is itself written down in the audit log.
+#[derive(Args, Debug)]
+pub struct Who {
+    #[command(flatten)]
+    target: Target,
+    /// Say why. Kept in the audit log: name no person.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The users' numbers.
+    #[arg(required = true, value_name = "NUMBER")]
+    numbers: Vec<u32>,
+    /// Print a ResolveUsersResponse as proto JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Outcome {
     Disclosed,
@@ -109,6 +129,7 @@ impl AuditCommand {
         match self {
             Self::List(list) => list.run().await,
             Self::Verify(verify) => verify.run().await,
+            Self::Who(who) => who.run().await,
         }
     }
 }
@@ -157,6 +178,35 @@ impl List {
     }
 }
 
+impl Who {
+    async fn run(self) -> Ran {
+        let request = pb::ResolveUsersRequest {
+            tenant_id: self.target.tenant.clone(),
+            user_numbers: self.numbers,
+            reason: self.reason,
+        };
+        let answer = PseudonymServiceClient::new(self.target.connect()?).resolve_users(request).await;
+        let answer = answer.map_err(|status| self.target.failure(status))?.into_inner();
+        if self.json {
+            return terminal::say(&json::canonical("riskshare.v1.ResolveUsersResponse", &answer)?);
+        }
+        terminal::say(&answer.users.iter().map(|user| who(user) + "\n").collect::<String>())
+    }
+}
+
+/// Returns who a user is as a line of text: every name, the telling ones first.
+fn who(resolved: &pb::ResolvedUser) -> String {
+    let user = resolved.user.clone().unwrap_or_default();
+    let Some(now) = resolved.current_number else {
+        return format!("{:>7}  nobody known", resolved.number);
+    };
+    let moved = if now == resolved.number { String::new() } else { format!(" (now {now})") };
+    let names = [&user.display_name, &user.upn, &user.account_name, &user.sid, &user.entra_object_id];
+    let names = names.into_iter().chain(&user.smtp_addresses).filter(|name| !name.is_empty());
+    let names: Vec<String> = names.map(|name| visible(name)).collect();
+    format!("{:>7}{moved}  {}  {}", resolved.number, visible(&resolved.pseudonym), names.join("  "))
+}
+
 impl Outcome {
     fn on_the_wire(self) -> AuditOutcome {
         match self {
@@ -193,6 +243,7 @@ fn row(event: &pb::AuditEvent, known: &[pb::AuditedUser]) -> String {
         part("users", &users, event.more_users),
         part("unknown", &filled(&unknown), 0),
         part("set", &changes, 0),
+        part("because", &filled(&event.reason), 0),
     ];
     head + &parts.concat()
 }
@@ -346,6 +397,24 @@ mod tests {
         let pseudonym = "AnonAB1-234".to_owned();
         let known = pb::AuditedUser { number: 2, current_number: 2, pseudonym };
         assert_eq!(row(&event, &[known]), expected);
+    }
+
+    #[test]
+    fn who_somebody_is_is_one_line_of_every_name() {
+        let user = pb::UserIdentity {
+            upn: "john@contoso.com".to_owned(),
+            smtp_addresses: vec!["j@contoso.com".to_owned()],
+            display_name: "John".to_owned(),
+            ..Default::default()
+        };
+        let known = pb::ResolvedUser {
+            number: 3,
+            current_number: Some(2),
+            pseudonym: "AnonAB1-234".to_owned(),
+            user: Some(user),
+        };
+        assert_eq!(who(&known), "      3 (now 2)  AnonAB1-234  John  john@contoso.com  j@contoso.com");
+        assert_eq!(who(&pb::ResolvedUser { number: 4, ..Default::default() }), "      4  nobody known");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub const PRINCIPAL_BYTES_MAX: usize = 512;
 pub const ALERTS_MAX: usize = 500;
 /// The most users that a line names; of more, it says how many.
 pub const USERS_MAX: usize = 5_000;
+/// The longest reason that a line holds, in bytes.
+pub const REASON_BYTES_MAX: usize = 256;
 /// The most faults that a check names; of more, it says how many.
 pub const FAULTS_MAX: usize = 20;
 
@@ -59,6 +61,9 @@ pub struct AuditEvent {
     /// What was changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<AuditChange>,
+    /// Why it was asked, as the caller said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 impl AuditEvent {
@@ -80,6 +85,7 @@ impl AuditEvent {
             more_users: 0,
             unknown: 0,
             changes: Vec::new(),
+            reason: String::new(),
         }
     }
 }

@@ -6,13 +6,13 @@
 use crate::clock::Clock;
 use crate::domain::audit::{AuditChange, AuditEvent, AuditOutcome, SERVER_CHAIN};
 use crate::domain::ids::TenantId;
-use crate::domain::user::{Identity, Personal};
+use crate::domain::user::{Identity, Personal, User, UserNo};
 use crate::gate::audit;
 use crate::gate::audit::{About, Trail};
 use crate::gate::caller::{Access, Caller, Denied, Entry, Tenants};
 use crate::gate::rights::Right;
 use crate::store;
-use crate::store::{Hold, Snapshot, Store, StoreError};
+use crate::store::{Hold, Named, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -357,6 +357,33 @@ impl SharingGrant {
                 Err(error.into())
             }
         }
+    }
+
+    /// Looks up who users are by their numbers, and notes for the audit log who they are. Whom a policy keeps from the
+    /// caller is nobody.
+    ///
+    /// # Errors
+    /// When the store cannot answer, which is written down.
+    pub async fn resolve(&mut self, users: &[UserNo]) -> Result<Vec<Option<Named>>, Refusal> {
+        match self.named(users).await {
+            Ok(named) => {
+                self.trail.note_named(&named);
+                Ok(named)
+            }
+            Err(error) => {
+                self.record(AuditOutcome::Failed).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn named(&self, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
+        let named = self.store.named(self.tenant(), users).await?;
+        let rules = self.store.read(&self.hold, &[]).await?.rules;
+        let principal = self.caller().principal();
+        let is_shown =
+            |named: &Named| !rules.hides(&User::named(named.user, named.identity.clone()), principal);
+        Ok(named.into_iter().map(|one| one.filter(is_shown)).collect())
     }
 
     /// Spells a name. Names leave in clear here, as the product's alert pages show them (`domain.md` 9, reading 10).

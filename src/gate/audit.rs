@@ -3,7 +3,7 @@
 use crate::domain::audit::{ALERTS_MAX, AuditEvent, AuditOutcome, USERS_MAX};
 use crate::domain::user::UserNo;
 use crate::gate::caller::Access;
-use crate::store::Snapshot;
+use crate::store::{Named, Snapshot};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
@@ -14,12 +14,20 @@ pub struct About {
     pub incident: String,
     /// The alerts, if it is about some.
     pub alerts: Vec<String>,
+    /// Why it is asked, if callers have to say.
+    pub reason: String,
 }
 
 impl About {
     /// Returns a question about alerts.
     pub fn alerts<'a>(ids: impl IntoIterator<Item = &'a String>) -> Self {
-        Self { incident: String::new(), alerts: ids.into_iter().cloned().collect() }
+        Self { alerts: ids.into_iter().cloned().collect(), ..Self::default() }
+    }
+
+    /// Returns a question that is about no alert, and why it is asked.
+    #[must_use]
+    pub fn because(reason: String) -> Self {
+        Self { reason, ..Self::default() }
     }
 
     /// Says of which incident they are.
@@ -37,6 +45,12 @@ pub struct Trail {
 }
 
 impl Trail {
+    /// Notes whose names were looked up.
+    pub fn note_named(&mut self, named: &[Option<Named>]) {
+        self.users.extend(named.iter().flatten().map(|named| named.user));
+        self.unknown += named.iter().filter(|named| named.is_none()).count();
+    }
+
     /// Notes whom a reading found.
     pub fn note(&mut self, snapshot: &Snapshot) {
         self.users.extend(snapshot.found.iter().flatten().map(|facts| facts.user.no));
@@ -58,6 +72,7 @@ pub fn event(
     alerts.truncate(ALERTS_MAX);
     AuditEvent {
         incident: about.incident,
+        reason: about.reason,
         alerts,
         more_alerts,
         users: trail.users.iter().take(USERS_MAX).copied().collect(),

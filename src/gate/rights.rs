@@ -83,11 +83,12 @@ pub enum Right {
     UpdateSettings,
     ListAuditEvents,
     VerifyAuditLog,
+    ResolveUsers,
 }
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -106,6 +107,7 @@ impl Right {
         Self::UpdateSettings,
         Self::ListAuditEvents,
         Self::VerifyAuditLog,
+        Self::ResolveUsers,
     ];
 
     /// Returns the roles that have it: the table. Whoever is not listed is refused.
@@ -128,7 +130,7 @@ impl Right {
             Self::UpsertPolicies | Self::DeleteUser | Self::GetSettings | Self::UpdateSettings => {
                 &[Role::InsiderRiskAdmin]
             }
-            Self::ListAuditEvents | Self::VerifyAuditLog => &[Role::Auditor],
+            Self::ListAuditEvents | Self::VerifyAuditLog | Self::ResolveUsers => &[Role::Auditor],
         }
     }
 
@@ -154,6 +156,7 @@ impl Right {
             Self::UpdateSettings => "UpdateSettings",
             Self::ListAuditEvents => "ListAuditEvents",
             Self::VerifyAuditLog => "VerifyAuditLog",
+            Self::ResolveUsers => "ResolveUsers",
         }
     }
 }

@@ -122,6 +122,7 @@ fn event(line: AuditLine) -> pb::AuditEvent {
         more_users,
         unknown,
         changes,
+        reason,
     } = line.event;
     let change = |change: crate::domain::audit::AuditChange| pb::AuditChange {
         field: change.field,
@@ -142,6 +143,7 @@ fn event(line: AuditLine) -> pb::AuditEvent {
         more_users,
         unknown_users: unknown,
         changes: changes.into_iter().map(change).collect(),
+        reason,
     }
 }
 

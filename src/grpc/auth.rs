@@ -129,7 +129,7 @@ tenanted! {
     IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
     ImportRiskAlertsRequest DeleteUserRequest
     GetSettingsRequest UpdateSettingsRequest
-    ListAuditEventsRequest VerifyAuditLogRequest
+    ListAuditEventsRequest VerifyAuditLogRequest ResolveUsersRequest
 }
 
 /// Lets a call in: its role has the right, and its tenant is one of the caller's.

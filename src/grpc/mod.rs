@@ -24,3 +24,4 @@ pub mod records;
 pub mod ingest;
 pub mod settings;
 pub mod audit;
+pub mod pseudonyms;

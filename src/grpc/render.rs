@@ -9,6 +9,7 @@ use crate::domain::time::Window;
 use crate::domain::timeline::Summary;
 use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey};
 use crate::engine::reading::{Cursor, Involved, Queue, Reading, TimelineQuery};
+use crate::gate::admission::SharingGrant;
 use crate::grpc::page::{Bound, PageTokens};
 use crate::grpc::room::Room;
 use crate::pb;
@@ -177,28 +178,7 @@ impl Renderer<'_> {
     /// Renders all names of a person.
     #[must_use]
     pub fn identity(&self, identity: &Identity) -> pb::UserIdentity {
-        let spell = |name| self.reading.grant().spell(name);
-        let mut user = pb::UserIdentity {
-            upn: identity.upn().map(spell).unwrap_or_default(),
-            display_name: identity.display_name.as_ref().map(spell).unwrap_or_default(),
-            ..pb::UserIdentity::default()
-        };
-        for key in identity.keys() {
-            match key {
-                IdentityKey::ObjectId(id) => user.entra_object_id = id.to_string(),
-                IdentityKey::Sid(sid) => user.sid = spell(sid),
-                IdentityKey::Address(address) if Some(address) == identity.upn() => {}
-                IdentityKey::Address(address) if user.smtp_addresses.len() < ADDRESSES_MAX => {
-                    user.smtp_addresses.push(spell(address));
-                }
-                IdentityKey::Account(account) if user.account_name.is_empty() => {
-                    user.account_name = spell(account);
-                }
-                // As many as a request may hold: twenty addresses, one account name. The keys are sorted.
-                IdentityKey::Address(_) | IdentityKey::Account(_) => {}
-            }
-        }
-        user
+        self::identity(self.reading.grant(), identity)
     }
 
     /// Renders the impacted users of an incident: a severity for High and Medium only. Low and None look alike, in
@@ -219,6 +199,33 @@ impl Renderer<'_> {
             severity_text: shown.map(|level| level.word().to_owned()),
         }
     }
+}
+
+/// Renders all names of a person.
+#[must_use]
+pub fn identity(grant: &SharingGrant, identity: &Identity) -> pb::UserIdentity {
+    let spell = |name| grant.spell(name);
+    let mut user = pb::UserIdentity {
+        upn: identity.upn().map(spell).unwrap_or_default(),
+        display_name: identity.display_name.as_ref().map(spell).unwrap_or_default(),
+        ..pb::UserIdentity::default()
+    };
+    for key in identity.keys() {
+        match key {
+            IdentityKey::ObjectId(id) => user.entra_object_id = id.to_string(),
+            IdentityKey::Sid(sid) => user.sid = spell(sid),
+            IdentityKey::Address(address) if Some(address) == identity.upn() => {}
+            IdentityKey::Address(address) if user.smtp_addresses.len() < ADDRESSES_MAX => {
+                user.smtp_addresses.push(spell(address));
+            }
+            IdentityKey::Account(account) if user.account_name.is_empty() => {
+                user.account_name = spell(account);
+            }
+            // As many as a request may hold: twenty addresses, one account name. The keys are sorted.
+            IdentityKey::Address(_) | IdentityKey::Account(_) => {}
+        }
+    }
+    user
 }
 
 /// Returns where a timeline goes on behind an activity.

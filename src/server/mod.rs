@@ -23,6 +23,7 @@ use crate::grpc::ingest::Ingest;
 use crate::grpc::limits::CallLimit;
 use crate::grpc::methods::{Methods, Times};
 use crate::grpc::page::PageTokens;
+use crate::grpc::pseudonyms::Pseudonyms;
 use crate::grpc::rate::TenantRate;
 use crate::grpc::room::ANSWER_BYTES_MAX;
 use crate::grpc::settings::SettingsDesk;
@@ -31,6 +32,7 @@ use crate::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::incident_service_server::IncidentServiceServer;
 use crate::pb::ingest_service_server::IngestServiceServer;
+use crate::pb::pseudonym_service_server::PseudonymServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -192,6 +194,7 @@ type IncidentPages = IncidentServiceServer<Incidents>;
 type Ingesting = IngestServiceServer<Ingest>;
 type SettingsOf = SettingsServiceServer<SettingsDesk>;
 type Auditing = AuditServiceServer<AuditDesk>;
+type Resolving = PseudonymServiceServer<Pseudonyms>;
 
 struct Services {
     enrichment: Enriching,
@@ -199,6 +202,7 @@ struct Services {
     ingest: Ingesting,
     settings: SettingsOf,
     audit: Auditing,
+    pseudonyms: Resolving,
     calls: CallLimit,
     auth: AuthLayer,
     reflection_auth: AuthLayer,
@@ -221,6 +225,7 @@ impl Services {
         let audit = AuditDesk { gate: gate.clone(), log, tokens: Arc::clone(&tokens) };
         let enrichment =
             Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
+        let pseudonyms = Pseudonyms { gate: gate.clone() };
         let incidents = Incidents { gate: gate.clone(), engine, tokens };
         let ingest = Ingest { gate: gate.clone(), recorder };
         let settings = SettingsDesk { gate, decisions };
@@ -235,6 +240,9 @@ impl Services {
             ingest: Ingesting::new(ingest).max_decoding_message_size(limits.max_ingest_message_bytes),
             settings: SettingsOf::new(settings).max_decoding_message_size(small),
             audit: Auditing::new(audit)
+                .max_decoding_message_size(small)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            pseudonyms: Resolving::new(pseudonyms)
                 .max_decoding_message_size(small)
                 .max_encoding_message_size(ANSWER_BYTES_MAX),
             calls: CallLimit::new(limits.max_concurrent_requests),
@@ -255,7 +263,8 @@ impl Services {
         // Sharing can be turned off however many calls are in progress.
         let settings = ServiceBuilder::new().layer(CallLimit::none()).layer(self.auth).layer(room);
         let routes = Routes::new(gated.clone().named_layer(self.enrichment))
-            .add_service(gated.named_layer(self.incidents))
+            .add_service(gated.clone().named_layer(self.incidents))
+            .add_service(gated.named_layer(self.pseudonyms))
             .add_service(plain.clone().named_layer(self.ingest))
             .add_service(plain.named_layer(self.audit))
             .add_service(settings.named_layer(self.settings))

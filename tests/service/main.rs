@@ -17,6 +17,7 @@ mod issuer;
 mod mutual_tls;
 mod off_is_off;
 mod off_while_reading;
+mod pseudonyms;
 mod raw;
 mod readings;
 mod reasons;

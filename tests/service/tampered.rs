@@ -22,11 +22,13 @@ use riskshare::grpc::handover::HandOverLayer;
 use riskshare::grpc::incidents::Incidents;
 use riskshare::grpc::ingest::Ingest;
 use riskshare::grpc::page::PageTokens;
+use riskshare::grpc::pseudonyms::Pseudonyms;
 use riskshare::grpc::settings::SettingsDesk;
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use riskshare::pb::audit_service_server::AuditServiceServer;
 use riskshare::pb::incident_service_server::IncidentServiceServer;
 use riskshare::pb::ingest_service_server::IngestServiceServer;
+use riskshare::pb::pseudonym_service_server::PseudonymServiceServer;
 use riskshare::pb::settings_service_server::SettingsServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
 use riskshare::store::{AuditCursor, AuditPage};
@@ -257,14 +259,20 @@ impl Services {
         AuditDesk { gate: self.gate.clone(), log, tokens: Arc::clone(&self.tokens) }
     }
 
+    fn pseudonyms(&self) -> Pseudonyms {
+        Pseudonyms { gate: self.gate.clone() }
+    }
+
     /// Serves them until the test ends.
     pub async fn serve(&self) -> Channel {
         let auth = AuthLayer::new(Arc::new(Anyone::default()));
         let enrichment = HandOverLayer.named_layer(AlertEnrichmentServiceServer::new(self.enrichment()));
         let incidents = HandOverLayer.named_layer(IncidentServiceServer::new(self.incidents()));
+        let pseudonyms = HandOverLayer.named_layer(PseudonymServiceServer::new(self.pseudonyms()));
         let router = Server::builder()
             .add_service(auth.named_layer(enrichment))
             .add_service(auth.named_layer(incidents))
+            .add_service(auth.named_layer(pseudonyms))
             .add_service(auth.named_layer(IngestServiceServer::new(self.ingest())))
             .add_service(auth.named_layer(SettingsServiceServer::new(self.settings())))
             .add_service(auth.named_layer(AuditServiceServer::new(self.audit())));

@@ -121,7 +121,8 @@ fn cases(tenant_id: &str) -> Vec<Case> {
 fn audit_cases(tenant_id: &str) -> Vec<Case> {
     let tenant_id = tenant_id.to_owned();
     let list = pb::ListAuditEventsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
-    let verify = pb::VerifyAuditLogRequest { tenant_id, expected: None };
+    let verify = pb::VerifyAuditLogRequest { tenant_id: tenant_id.clone(), expected: None };
+    let who = pb::ResolveUsersRequest { tenant_id, user_numbers: vec![1], reason: "case 17".to_owned() };
     vec![
         (
             "AuditService/ListAuditEvents",
@@ -132,6 +133,11 @@ fn audit_cases(tenant_id: &str) -> Vec<Case> {
             "AuditService/VerifyAuditLog",
             verify.encode_to_vec(),
             &[Call::Knows, Call::Record, Call::VerifyAudit],
+        ),
+        (
+            "PseudonymService/ResolveUsers",
+            who.encode_to_vec(),
+            &[Call::Hold, Call::Named, Call::Read, Call::Record],
         ),
     ]
 }
