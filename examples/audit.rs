@@ -117,8 +117,13 @@ impl Store for Forgetful {
         self.store.expire_audit(before).await
     }
 
-    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError> {
-        self.store.erase(tenant, person).await
+    async fn erase(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+        event: AuditEvent,
+    ) -> Result<Option<u64>, StoreError> {
+        self.store.erase(tenant, person, event).await
     }
 
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {

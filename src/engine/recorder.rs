@@ -3,7 +3,7 @@
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::time::{FUTURE_SKEW_MINUTES, UtcDay};
 use crate::domain::user::Identity;
-use crate::gate::admission::{Permit, Unavailable};
+use crate::gate::admission::{Permit, Refusal, Unavailable};
 use crate::store::Store;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
@@ -33,9 +33,11 @@ impl Recorder {
     /// nobody is erased, when they cannot be one.
     ///
     /// # Errors
-    /// When the store cannot answer; they may then have been erased, and repeating it is safe.
-    pub async fn erase(&self, permit: &Permit, person: &Identity) -> Result<Option<i32>, Unavailable> {
-        let erased = self.store.erase(permit.tenant(), person).await?;
+    /// When it cannot be written down; or when the store cannot answer: they may then have been erased, and repeating it
+    /// is safe.
+    pub async fn erase(&self, permit: &Permit, person: &Identity) -> Result<Option<i32>, Refusal> {
+        let event = permit.change(Vec::new());
+        let erased = self.store.erase(permit.tenant(), person, event).await?;
         Ok(erased.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
     }
 

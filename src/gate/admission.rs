@@ -235,12 +235,12 @@ impl Gate {
     }
 
     /// Lets facts of a tenant be recorded, and settings be looked at or changed, whether it shares or not. A change of
-    /// settings is written down by the store that makes it.
+    /// settings, and an erasure, is written down by the store that makes it.
     pub fn permit(&self, access: Access) -> Permit {
         Permit { access, at: self.clock.now() }
     }
 
-    /// Lets a tenant's policies be changed, or a user be erased, after that was written down.
+    /// Lets a tenant's policies be changed after that was written down.
     ///
     /// # Errors
     /// When it cannot be.

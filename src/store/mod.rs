@@ -107,7 +107,15 @@ pub trait Store: Send + Sync + 'static {
     /// Erases whom the keys point at: everything that was recorded of them, from memory and from every file, and their
     /// keys from the priority users of policies. Returns how many people that were, once it is durable, or `None`,
     /// with nobody erased, when the keys point at people who cannot be one. Their numbers never come again.
-    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError>;
+    ///
+    /// The event is recorded before, with every number that they ever had; as refused, with the numbers of those whom
+    /// the keys point at, when they cannot be one; and once more as failed should erasing then fail.
+    async fn erase(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+        event: AuditEvent,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Returns who users are, by their numbers, for those who may resolve them; nothing for a number that is nobody's
     /// or was erased. A number that went into another is that one.

@@ -420,11 +420,14 @@ async fn an_erasure_is_written_down_without_the_name_and_the_lines_before_it_sta
     tenant.leaker(JOHN, 10).await;
     tenant.enrich(&[JOHN]).await;
     let before = world.written_down(&tenant.id).await;
+    let john = before.iter().find_map(|line| line.user_numbers.first().copied());
     let request = pb::DeleteUserRequest { tenant_id: tenant.id.clone(), user: Some(upn(JOHN)) };
     assert_eq!(world.ingest().delete_user(request).await.unwrap().into_inner().erased_users, 1);
     let mut after = world.written_down(&tenant.id).await;
     let line = after.pop().unwrap();
     assert_eq!((line.action.as_str(), line.outcome()), ("DeleteUser", AuditOutcome::Changed));
+    assert_eq!(line.user_numbers.first().copied(), john, "earlier lines about them can be told");
+    assert!(john.is_some() && line.user_numbers.len() == 1);
     assert_eq!(after, before);
     assert!(world.verify(&tenant.id, None).await.valid);
     assert_eq!(users(&world, &tenant.id).await, []);

@@ -79,6 +79,8 @@ async fn nothing_is_changed_that_cannot_be_written_down_but_off_is_off() {
         policies: vec![pb::PolicyRecord { policy_id: "second".to_owned(), ..leaks() }],
     };
     is_refused(&world, "IngestService/UpsertPolicies", policies.encode_to_vec()).await;
+    let erase = pb::DeleteUserRequest { tenant_id: tenant.id.clone(), user: Some(upn(JOHN)) };
+    is_refused(&world, "IngestService/DeleteUser", erase.encode_to_vec()).await;
     fs::remove_dir(way).unwrap();
     for tenant in [&tenant, &other] {
         assert_eq!(tenant.column(&[JOHN]).await, "User data is not available");

@@ -74,6 +74,8 @@ async fn a_user_who_could_be_two_people_is_not_erased() {
     let refusal = world.ingest().delete_user(erase(&tenant, both)).await.unwrap_err();
     assert_eq!((refusal.code(), reason(&refusal).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
     assert_eq!(fields(&refusal), ["user"]);
+    let line = world.written_down(&tenant.id).await.pop().unwrap();
+    assert_eq!((line.outcome(), line.user_numbers.len()), (pb::AuditOutcome::Refused, 2));
     assert_eq!(tenant.column(&[JOHN]).await, "High");
 }
 

@@ -197,9 +197,14 @@ impl Store for Tampered {
         self.store.expire(today).await
     }
 
-    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError> {
+    async fn erase(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+        event: AuditEvent,
+    ) -> Result<Option<u64>, StoreError> {
         self.check(Call::Erase)?;
-        self.store.erase(tenant, person).await
+        self.store.erase(tenant, person, event).await
     }
 
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {

@@ -112,7 +112,7 @@ fn cases(tenant_id: &str) -> Vec<Case> {
         ("IngestService/SetMemberships", memberships.encode_to_vec(), FACTS),
         ("IngestService/RecordTriggers", triggers.encode_to_vec(), FACTS),
         ("IngestService/ImportRiskAlerts", risk_alerts.encode_to_vec(), FACTS),
-        ("IngestService/DeleteUser", erased.encode_to_vec(), &[Call::Record, Call::Erase]),
+        ("IngestService/DeleteUser", erased.encode_to_vec(), &[Call::Erase]),
         ("SettingsService/GetSettings", settings.encode_to_vec(), &[Call::Settings]),
         ("SettingsService/UpdateSettings", change.encode_to_vec(), &[Call::Settings, Call::ChangeSettings]),
     ]

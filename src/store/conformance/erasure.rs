@@ -1,14 +1,29 @@
 //! Promises about who is forgotten, and about pseudonyms.
 
-use super::{Place, address, commit, copied, did, found, known, member, noon, person, policy, sid, tenant};
+use super::{
+    Place, address, asked, commit, copied, did, found, known, member, noon, person, policy, sid, tenant,
+};
 use crate::domain::activity::Activity;
+use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery};
 use crate::domain::facts::{Declaration, Fact, Outcome, SharedFacts};
-use crate::domain::ids::PolicyId;
+use crate::domain::ids::{PolicyId, TenantId};
 use crate::domain::policy::{Policy, Trigger};
 use crate::domain::user::{Identity, Personal, UserNo};
 use crate::store::Store;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The line of an erasure.
+fn forgotten() -> AuditEvent {
+    asked("DeleteUser", AuditOutcome::Changed)
+}
+
+/// Returns the numbers in the last line of a tenant, and what came of it.
+async fn last_line(store: &Arc<dyn Store>, tenant: TenantId) -> (Vec<UserNo>, AuditOutcome) {
+    let page = store.audit_page(tenant, AuditQuery::default(), None, 100).await.unwrap();
+    let event = page.lines.last().unwrap().event.clone();
+    (event.users, event.outcome)
+}
 
 /// Facts of every kind about one person.
 fn story(name: &str) -> Vec<Fact> {
@@ -43,8 +58,10 @@ pub async fn an_erased_person_is_nowhere_and_everybody_else_is_as_before(place: 
     }
     let ann = known(&store, tenant(0), person("ann")).await.user.no;
     let before = others(&store).await;
-    assert_eq!(store.erase(tenant(0), &person("ann.alias")).await.unwrap(), Some(1));
+    assert_eq!(store.erase(tenant(0), &person("ann.alias"), forgotten()).await.unwrap(), Some(1));
+    assert_eq!(last_line(&store, tenant(0)).await, (vec![ann], AuditOutcome::Changed));
     is_gone(&store, ann).await;
+    assert_eq!(last_line(&store, tenant(0)).await, (vec![], AuditOutcome::Changed), "nobody was known");
     assert_eq!(others(&store).await, before);
 
     drop(store);
@@ -66,7 +83,7 @@ async fn is_gone(store: &Arc<dyn Store>, ann: UserNo) {
     let rules = store.read(&hold, &[]).await.unwrap().rules;
     let priority = &rules.policies[&PolicyId::new("p").unwrap()].priority_users;
     assert_eq!(*priority, BTreeSet::from([address("bob")]));
-    assert_eq!(store.erase(tenant(0), &person("ann")).await.unwrap(), Some(0));
+    assert_eq!(store.erase(tenant(0), &person("ann"), forgotten()).await.unwrap(), Some(0));
 }
 
 async fn others(store: &Arc<dyn Store>) -> [SharedFacts; 2] {
@@ -80,11 +97,13 @@ pub async fn whoever_cannot_be_one_person_is_not_erased(place: impl Place) {
         commit(&store, tenant(0), vec![did(one.clone(), copied(&n.to_string(), 1))]).await;
     }
     let both = Identity::default().with(sid(1)).with(address("bob"));
-    assert_eq!(store.erase(tenant(0), &both).await.unwrap(), None);
+    assert_eq!(store.erase(tenant(0), &both, forgotten()).await.unwrap(), None);
+    let (named, outcome) = last_line(&store, tenant(0)).await;
+    assert_eq!((named.len(), outcome), (2, AuditOutcome::Refused));
     for one in two {
         assert_eq!(known(&store, tenant(0), one).await.activities.len(), 1);
     }
-    assert_eq!(store.erase(tenant(7), &person("ann")).await.unwrap(), Some(0));
+    assert_eq!(store.erase(tenant(7), &person("ann"), forgotten()).await.unwrap(), Some(0));
 }
 
 pub async fn a_pseudonym_is_kept_for_ever_and_is_nobody_elses(place: impl Place) {

@@ -1,13 +1,15 @@
 //! The one thread that writes. What waits is committed together: one sync for all.
 
+use super::audit;
 use super::change::Change;
 use super::codec::{Encoder, Malformed};
-use super::erasure::Without;
+use super::erasure::{Erasure, Without};
 use super::folder::Folder;
 use super::index::Index;
 use super::ledger::Ledger;
 use super::log::{Log, Part, RewriteFailed, WriteFailed};
 use super::plan::{Evaluate, plan};
+use crate::domain::audit::{AuditEvent, AuditOutcome};
 use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -48,7 +50,16 @@ pub enum Command {
     /// Forget activities of days before this one.
     Expire(UtcDay, Reply<u64>),
     /// Erase whom the keys point at, if they can be one.
-    Erase(TenantId, Identity, Reply<Option<u64>>),
+    Erase {
+        /// Whose.
+        tenant: TenantId,
+        /// The keys.
+        person: Identity,
+        /// What is written down of it.
+        event: Box<AuditEvent>,
+        /// Where the answer goes.
+        reply: Reply<Option<u64>>,
+    },
     /// Make everything durable and stop.
     Stop,
 }
@@ -71,6 +82,8 @@ pub struct Writer {
     pub index: Arc<Index>,
     /// The rule that raises risk alerts.
     pub evaluate: Evaluate,
+    /// The way into the audit log.
+    pub lines: SyncSender<audit::Command>,
 }
 
 impl Committer {
@@ -129,6 +142,9 @@ pub async fn ask_patiently<T>(
 fn stopped() -> StoreError {
     StoreError::Unavailable(STOPPED.to_owned())
 }
+
+/// How many people were erased, `None` when they cannot be one; or why that could not be written down.
+type Erased = Result<Option<u64>, StoreError>;
 
 /// Why the thread stops.
 enum Stop {
@@ -217,9 +233,9 @@ impl Writer {
                 let _ = reply.send(Ok(forgotten));
                 Ok(())
             }
-            Command::Erase(tenant, person, reply) => {
-                let erased = self.erase(tenant, &person)?;
-                let _ = reply.send(Ok(erased));
+            Command::Erase { tenant, person, event, reply } => {
+                let erased = self.erase(tenant, &person, *event)?;
+                let _ = reply.send(erased);
                 Ok(())
             }
             Command::Stop => Err(Stop::Asked),
@@ -267,24 +283,48 @@ impl Writer {
         Ok(())
     }
 
-    /// The log is written anew without them before anything is shown: what is gone from memory is gone from disk.
-    fn erase(&mut self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, Stop> {
-        let users = match self.ledger(tenant).join(person) {
-            Join::New => return Ok(Some(0)),
-            Join::Conflict => return Ok(None),
-            Join::Same(users) => users,
+    /// Who is erased is written down before. Nobody is when that cannot be, or when the keys are of several people.
+    fn erase(&mut self, tenant: TenantId, person: &Identity, event: AuditEvent) -> Result<Erased, Stop> {
+        let ledger = self.ledger(tenant);
+        let (users, erasure) = match ledger.join(person) {
+            Join::New => (Vec::new(), Erasure::default()),
+            Join::Same(users) => {
+                let erasure = ledger.erasure_of(&users);
+                (users, erasure)
+            }
+            Join::Conflict => {
+                let refused = AuditEvent { outcome: AuditOutcome::Refused, ..event };
+                let event = AuditEvent { users: ledger.hits(person), ..refused };
+                return Ok(audit::record_now(&self.lines, tenant, event).map(|()| None));
+            }
         };
-        let erasure = self.ledger(tenant).erasure_of(&users);
+        let event = AuditEvent { users: erasure.numbers.iter().copied().collect(), ..event };
+        if let Err(unavailable) = audit::record_now(&self.lines, tenant, event.clone()) {
+            return Ok(Err(unavailable));
+        }
+        if !users.is_empty()
+            && let Err(stop) = self.forget(tenant, &erasure)
+        {
+            let failed = AuditEvent { outcome: AuditOutcome::Failed, ..event };
+            // The line before says what was to happen; this one is better, but not promised.
+            let _ = audit::record_now(&self.lines, tenant, failed);
+            return Err(stop);
+        }
+        Ok(Ok(Some(users.len() as u64)))
+    }
+
+    /// The log is written anew without them before anything is shown: what is gone from memory is gone from disk.
+    fn forget(&mut self, tenant: TenantId, erasure: &Erasure) -> Result<(), Stop> {
         let change = Change::Erased(erasure.numbers.clone());
         let mut last = Encoder::default();
         last.uuid(tenant.uuid());
         change.write(&mut last);
-        let without = Without { tenant, erasure: &erasure };
+        let without = Without { tenant, erasure };
         self.log.write_anew(&self.folder, &without, &last.finish())?;
         let ledger = self.ledger(tenant);
         ledger.apply(change)?;
         ledger.show();
-        Ok(Some(users.len() as u64))
+        Ok(())
     }
 
     fn expire_before(&mut self, first: UtcDay) -> Result<u64, Stop> {

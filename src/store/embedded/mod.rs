@@ -73,7 +73,8 @@ impl EmbeddedStore {
         let token_key = log.token_key()?;
         let audit = Audit::open(folder.audit())?;
         let (ledgers, index) = rebuilt.finish();
-        let writer = Writer { log, folder, ledgers, index: Arc::clone(&index), evaluate };
+        let lines = audit.lines();
+        let writer = Writer { log, folder, ledgers, index: Arc::clone(&index), evaluate, lines };
         let committer = Committer::start(writer).map_err(OpenError::Io)?;
         Ok(Self { index, token_key, committer, audit })
     }
@@ -153,8 +154,14 @@ impl Store for EmbeddedStore {
         ask(&self.committer.commands(), |reply| Command::Expire(today.horizon_start(), reply)).await
     }
 
-    async fn erase(&self, tenant: TenantId, person: &Identity) -> Result<Option<u64>, StoreError> {
-        ask(&self.committer.commands(), |reply| Command::Erase(tenant, person.clone(), reply)).await
+    async fn erase(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+        event: AuditEvent,
+    ) -> Result<Option<u64>, StoreError> {
+        let (person, event) = (person.clone(), Box::new(event));
+        ask(&self.committer.commands(), |reply| Command::Erase { tenant, person, event, reply }).await
     }
 
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {

@@ -149,7 +149,7 @@ async fn a_log_that_was_written_anew_is_whole_also_after_days_were_dropped() {
     let store = here.open();
     assert_eq!(store.expire(today().plus(119)).await.unwrap(), 3);
     for name in ["ann", "nobody"] {
-        store.erase(tenant(0), &person(name)).await.unwrap();
+        store.erase(tenant(0), &person(name), decided()).await.unwrap();
         commit(&store, tenant(0), vec![did(person("cid"), copied(name, 0))]).await;
     }
     drop(store);

@@ -177,15 +177,35 @@ pub async fn record(
     tenant: TenantId,
     event: AuditEvent,
 ) -> Result<(), StoreError> {
+    send(lines, tenant, event)?.await.unwrap_or_else(|_| Err(closing()))
+}
+
+/// Writes an event down, from a thread that may wait, and returns once it is durable.
+pub fn record_now(
+    lines: &SyncSender<Command>,
+    tenant: TenantId,
+    event: AuditEvent,
+) -> Result<(), StoreError> {
+    send(lines, tenant, event)?.blocking_recv().unwrap_or_else(|_| Err(closing()))
+}
+
+fn send(
+    lines: &SyncSender<Command>,
+    tenant: TenantId,
+    event: AuditEvent,
+) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
     let (reply, answer) = oneshot::channel();
-    let stopped = || StoreError::AuditUnavailable("the audit log is closing".to_owned());
     match lines.try_send(Command::Record { tenant, event: Box::new(event), reply }) {
-        Ok(()) => answer.await.unwrap_or_else(|_| Err(stopped())),
+        Ok(()) => Ok(answer),
         Err(TrySendError::Full(_)) => {
             Err(StoreError::AuditUnavailable("too many lines are waiting".to_owned()))
         }
-        Err(TrySendError::Disconnected(_)) => Err(stopped()),
+        Err(TrySendError::Disconnected(_)) => Err(closing()),
     }
+}
+
+fn closing() -> StoreError {
+    StoreError::AuditUnavailable("the audit log is closing".to_owned())
 }
 
 impl Drop for Audit {
