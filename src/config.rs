@@ -138,6 +138,9 @@ pub struct Limits {
     pub connection_seconds: u64,
     /// How often a tenant may be asked about each second: 0, which is no limit, to 1,000,000.
     pub tenant_requests_per_second: u32,
+    /// How many refusals of a principal, for want of a role or a tenant, are written down each minute: 0, which is no
+    /// limit, to 100,000.
+    pub denials_per_minute: u32,
 }
 
 const KIB: usize = 1024;
@@ -204,6 +207,7 @@ impl Default for Limits {
             reply_seconds: 60,
             connection_seconds: 600,
             tenant_requests_per_second: 50_000,
+            denials_per_minute: 60,
         }
     }
 }
@@ -460,7 +464,8 @@ impl Limits {
             "limits.tenant_requests_per_second",
             self.tenant_requests_per_second <= 1_000_000,
             "must be 0 to 1000000",
-        )
+        )?;
+        bound("limits.denials_per_minute", self.denials_per_minute <= 100_000, "must be 0 to 100000")
     }
 }
 
@@ -600,6 +605,7 @@ mod tests {
             ("RISKSHARE_LIMITS__REPLY_SECONDS", "8"),
             ("RISKSHARE_LIMITS__CONNECTION_SECONDS", "10"),
             ("RISKSHARE_LIMITS__TENANT_REQUESTS_PER_SECOND", "0"),
+            ("RISKSHARE_LIMITS__DENIALS_PER_MINUTE", "9"),
             ("RISKSHARE_TLS__CERTIFICATE", "c"),
             ("RISKSHARE_TLS__PRIVATE_KEY", "k"),
             ("RISKSHARE_TLS__CLIENT_CA", "a"),
@@ -639,6 +645,7 @@ mod tests {
                 reply_seconds: 8,
                 connection_seconds: 10,
                 tenant_requests_per_second: 0,
+                denials_per_minute: 9,
             },
             tls: Tls {
                 certificate: "c".into(),
@@ -652,7 +659,7 @@ mod tests {
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 36, "a new key is tried here as well");
+        assert_eq!(keys().len(), 37, "a new key is tried here as well");
     }
 
     #[test]

@@ -114,6 +114,9 @@ pub struct Serve {
     /// Answer about a tenant so many times a second; 0 is no limit [default: 50000].
     #[arg(long, value_name = "COUNT")]
     tenant_requests_per_second: Option<String>,
+    /// Write down so many refusals of a principal a minute; 0 is no limit [default: 60].
+    #[arg(long, value_name = "COUNT")]
+    denials_per_minute: Option<String>,
     /// Speak TLS, with the certificate in this PEM file and those that lead to its authority.
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<String>,
@@ -181,6 +184,7 @@ impl Serve {
             ("limits.reply_seconds", self.reply_seconds),
             ("limits.connection_seconds", self.connection_seconds),
             ("limits.tenant_requests_per_second", self.tenant_requests_per_second),
+            ("limits.denials_per_minute", self.denials_per_minute),
             ("tls.certificate", self.tls_certificate),
             ("tls.private_key", self.tls_private_key),
             ("tls.client_ca", self.tls_client_ca),

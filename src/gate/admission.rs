@@ -10,17 +10,22 @@ use crate::domain::user::{Identity, Personal, User, UserNo};
 use crate::gate::audit;
 use crate::gate::audit::{About, Trail};
 use crate::gate::caller::{Access, Caller, Denied, Entry, Tenants};
+use crate::gate::rate::Rate;
 use crate::gate::rights::Right;
 use crate::store;
 use crate::store::{Hold, Named, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
+use governor::Quota;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Decides who may learn what, before anything is looked up.
 #[derive(Clone)]
 pub struct Gate {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    denials: Rate<String>,
 }
 
 /// The tenant does not share its users' risk, or stopped while the answer was made.
@@ -55,6 +60,10 @@ pub enum Refusal {
     /// The caller may not do that.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The caller may not do that, and was told so too often to be told and written down once more. Holds the time
+    /// after which it can be.
+    #[error("the caller is refused too often")]
+    DeniedTooOften(Duration),
     /// The tenant does not share.
     #[error(transparent)]
     SharingOff(#[from] SharingOff),
@@ -185,7 +194,14 @@ impl Gate {
     /// Returns the gate of a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self { store, clock, denials: Rate::new(None) }
+    }
+
+    /// Bounds how many refusals of a principal are written down a minute, and at once. 0 is no bound: each costs a line
+    /// that is kept for months.
+    #[must_use]
+    pub fn with_denials_a_minute(self, count: u32) -> Self {
+        Self { denials: Rate::new(NonZeroU32::new(count).map(Quota::per_minute)), ..self }
     }
 
     /// Looks at the caller's roles.
@@ -269,13 +285,17 @@ impl Gate {
     }
 
     /// Writes a refusal down in the chain of the caller's own first tenant, never in that of the tenant asked for:
-    /// nobody writes into somebody else's log. Credentials that lapsed are nobody's.
+    /// nobody writes into somebody else's log. Credentials that lapsed are nobody's. A principal who is refused too often
+    /// is not told why any more: what is told is written down.
     async fn deny(&self, caller: &Caller, right: Right, asked: Option<TenantId>, denied: Denied) -> Refusal {
         let outcome = match denied {
             Denied::Lapsed => return denied.into(),
             Denied::PermissionMissing => AuditOutcome::PermissionMissing,
             Denied::TenantMismatch => AuditOutcome::TenantMismatch,
         };
+        if let Err(wait) = self.denials.count(&caller.principal().to_owned()) {
+            return Refusal::DeniedTooOften(wait);
+        }
         let own = match caller.tenants() {
             Tenants::All => None,
             Tenants::These(tenants) => tenants.first().copied(),

@@ -3,6 +3,7 @@
 //! out of that; what it computes leaves as [`Disclosed`](admission::Disclosed), which only a grant makes,
 //! and only after it was written down durably.
 
+pub mod rate;
 pub mod rights;
 pub mod caller;
 pub mod audit;

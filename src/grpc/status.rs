@@ -114,6 +114,9 @@ pub fn sharing_off(_: SharingOff) -> Status {
 pub fn refused(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Denied(denied) => denied_to(denied),
+        Refusal::DeniedTooOften(wait) => {
+            rate_limited("the caller asks too often for what it may not have; repeat the call later", wait)
+        }
         Refusal::SharingOff(off) => sharing_off(off),
         Refusal::Unavailable(cause) => unavailable(&cause),
         Refusal::AuditUnavailable(cause) => audit_unavailable(&cause),
@@ -203,8 +206,11 @@ pub fn answer_too_large() -> Status {
 
 /// The tenant was asked about more often than it may be. `wait` says when there is room for one more.
 #[must_use]
-pub fn rate_limited(wait: Duration) -> Status {
-    let message = "the tenant has as many calls a second as it may have; repeat the call later";
+pub fn tenant_rate_limited(wait: Duration) -> Status {
+    rate_limited("the tenant has as many calls a second as it may have; repeat the call later", wait)
+}
+
+fn rate_limited(message: &str, wait: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(wait));
     status(Code::ResourceExhausted, ErrorReason::RateLimited, message, details)
 }

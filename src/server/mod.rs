@@ -217,7 +217,7 @@ impl Services {
         auth: AuthLayer,
     ) -> Self {
         let limits = &config.limits;
-        let gate = Gate::new(Arc::clone(&store), clock);
+        let gate = Gate::new(Arc::clone(&store), clock).with_denials_a_minute(limits.denials_per_minute);
         let engine = Arc::new(Engine::default());
         let recorder = Arc::new(Recorder::new(Arc::clone(&store)));
         let decisions = Arc::new(Decisions::new(Arc::clone(&store)));

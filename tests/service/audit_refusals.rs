@@ -16,6 +16,7 @@ use riskshare::store::embedded::EmbeddedStore;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tonic::{Request, Status};
+use tonic_types::StatusExt;
 
 struct Desk {
     store: Arc<dyn Store>,
@@ -35,11 +36,17 @@ fn caller(role: Role, tenants: &[u128]) -> Caller {
 
 impl Desk {
     fn new() -> Self {
+        Self::bounded(0)
+    }
+
+    /// Returns a desk that writes so many refusals of a principal down a minute.
+    fn bounded(denials: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
         let clock = Arc::new(ManualClock::at("2026-11-24T12:00:00Z".parse().unwrap()));
         let (engine, tokens) = (Arc::new(Engine::default()), Arc::new(PageTokens::new([7; 32])));
-        let enrichment = Enrichment { gate: Gate::new(Arc::clone(&store), clock), engine, tokens };
+        let gate = Gate::new(Arc::clone(&store), clock).with_denials_a_minute(denials);
+        let enrichment = Enrichment { gate, engine, tokens };
         Self { store, enrichment, _folder: folder }
     }
 
@@ -99,4 +106,34 @@ async fn a_caller_without_any_tenant_is_written_down_in_the_servers_log() {
     let lines = desk.lines(SERVER_CHAIN).await;
     assert_eq!((lines.len(), lines[0].asked), (1, Some(tenant(2))));
     assert!(!desk.store.knows(tenant(2)).await.unwrap());
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the test is the authentication")]
+async fn whoever_goes_on_asking_for_what_it_may_not_have_is_not_told_and_written_down_for_ever() {
+    const DENIALS: usize = 3;
+    let desk = Desk::bounded(3);
+    let reader = caller(Role::DlpAlertReader, &[1]);
+    desk.ask(&caller(Role::DlpAlertReader, &[2]), 2).await.unwrap();
+    let mut told = Vec::new();
+    for asked in [2, 3].into_iter().cycle().take(40) {
+        told.push(desk.ask(&reader, asked).await.unwrap_err());
+    }
+    let reasons: Vec<_> = told.iter().map(crate::world::reason).collect();
+    let last = told.last().unwrap();
+    let wait = last.get_details_retry_info().and_then(|info| info.retry_delay);
+    let denied = reasons.iter().filter(|reason| *reason == "TENANT_MISMATCH").count();
+    assert_eq!(reasons.iter().filter(|reason| *reason == "RATE_LIMITED").count(), 40 - denied);
+    assert!((DENIALS..40).contains(&denied), "so many at once, and one more each 20 s: {reasons:?}");
+    assert!(wait.is_some_and(|wait| !wait.is_zero()), "{last:?}");
+    assert_eq!(desk.lines(tenant(1)).await.len(), denied, "every answer that says why has its line");
+    desk.ask(&reader, 1).await.unwrap();
+    let other = Caller::authenticated(
+        "svc-8".to_owned(),
+        [Role::Ingestor].into(),
+        Tenants::These([tenant(1)].into()),
+        None,
+    );
+    let refusal = desk.ask(&other, 1).await.unwrap_err();
+    assert_eq!(crate::world::reason(&refusal), "PERMISSION_MISSING", "another principal has its own rate");
 }
