@@ -48,6 +48,8 @@ pub struct Tls {
     pub private_key: PathBuf,
     /// The authorities that sign the certificates of clients.
     pub client_ca: PathBuf,
+    /// Their revocation lists. Without one none is looked at.
+    pub client_crl: PathBuf,
     /// Whether clients must prove who they are with a certificate.
     pub client_auth: ClientAuth,
     /// The oldest version that is spoken.
@@ -173,6 +175,7 @@ impl Default for Tls {
             certificate: PathBuf::new(),
             private_key: PathBuf::new(),
             client_ca: PathBuf::new(),
+            client_crl: PathBuf::new(),
             client_auth: ClientAuth::None,
             min_version: TlsVersion::V13,
         }
@@ -475,14 +478,15 @@ impl Tls {
     }
 
     fn files(&self) -> tls::Files {
-        let authorities = self.client_ca.clone();
+        let revocations = Some(self.client_crl.clone()).filter(|path| !path.as_os_str().is_empty());
+        let belief = || tls::Belief { authorities: self.client_ca.clone(), revocations };
         tls::Files {
             certificate: self.certificate.clone(),
             private_key: self.private_key.clone(),
             clients: match self.client_auth {
                 ClientAuth::None => tls::Clients::Unasked,
-                ClientAuth::Optional => tls::Clients::Optional(authorities),
-                ClientAuth::Required => tls::Clients::Required(authorities),
+                ClientAuth::Optional => tls::Clients::Optional(belief()),
+                ClientAuth::Required => tls::Clients::Required(belief()),
             },
             oldest: match self.min_version {
                 TlsVersion::V12 => tls::Version::V12,
@@ -504,6 +508,11 @@ impl Tls {
             "tls.client_ca",
             is_named(&self.client_ca) == asks,
             "must name a file when tls.client_auth is optional or required, and only then",
+        )?;
+        bound(
+            "tls.client_crl",
+            asks || !is_named(&self.client_crl),
+            "must name no file when tls.client_auth is none",
         )
     }
 }
@@ -609,6 +618,7 @@ mod tests {
             ("RISKSHARE_TLS__CERTIFICATE", "c"),
             ("RISKSHARE_TLS__PRIVATE_KEY", "k"),
             ("RISKSHARE_TLS__CLIENT_CA", "a"),
+            ("RISKSHARE_TLS__CLIENT_CRL", "r"),
             ("RISKSHARE_TLS__CLIENT_AUTH", "optional"),
             ("RISKSHARE_TLS__MIN_VERSION", "1.2"),
         ]);
@@ -651,6 +661,7 @@ mod tests {
                 certificate: "c".into(),
                 private_key: "k".into(),
                 client_ca: "a".into(),
+                client_crl: "r".into(),
                 client_auth: ClientAuth::Optional,
                 min_version: TlsVersion::V12,
             },
@@ -659,7 +670,7 @@ mod tests {
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 37, "a new key is tried here as well");
+        assert_eq!(keys().len(), 38, "a new key is tried here as well");
     }
 
     #[test]

@@ -126,6 +126,9 @@ pub struct Serve {
     /// The authorities that sign the certificates of clients, in PEM.
     #[arg(long, value_name = "FILE")]
     tls_client_ca: Option<String>,
+    /// Their revocation lists, in PEM; a client of whom none says that it is not revoked is refused.
+    #[arg(long, value_name = "FILE")]
+    tls_client_crl: Option<String>,
     /// Ask clients for a certificate: none, optional, required [default: none].
     #[arg(long, value_name = "WHETHER")]
     tls_client_auth: Option<String>,
@@ -188,6 +191,7 @@ impl Serve {
             ("tls.certificate", self.tls_certificate),
             ("tls.private_key", self.tls_private_key),
             ("tls.client_ca", self.tls_client_ca),
+            ("tls.client_crl", self.tls_client_crl),
             ("tls.client_auth", self.tls_client_auth),
             ("tls.min_version", self.tls_min_version),
             ("drain_pause_seconds", self.drain_pause_seconds),

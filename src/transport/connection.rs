@@ -60,6 +60,8 @@ enum End {
     HandshakeTime,
     #[error(transparent)]
     Protocol(#[from] hyper::Error),
+    #[error("the peer's certificate is not believed any more")]
+    Disbelieved,
     #[error("no request came")]
     Silent,
     #[error("a reply was not taken")]
@@ -80,7 +82,12 @@ where
     let ended = match &setup.tls {
         None => drive(&setup, stream, PeerCertificates::default(), leave).await,
         Some(tls) => match timeout(setup.limits.handshake, tls.accept(stream)).await {
-            Ok(Ok((stream, certificates))) => drive(&setup, stream, certificates, leave).await,
+            Ok(Ok((stream, certificates))) => {
+                tokio::select! {
+                    ended = drive(&setup, stream, certificates.clone(), leave) => ended,
+                    () = tls.disbelieves(&certificates) => Err(End::Disbelieved),
+                }
+            }
             Ok(Err(failed)) => Err(failed.into()),
             Err(_) => Err(End::HandshakeTime),
         },

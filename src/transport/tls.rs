@@ -2,8 +2,10 @@
 
 use crate::transport::peer::PeerCertificates;
 use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -37,10 +40,29 @@ pub struct Files {
 pub enum Clients {
     /// They are not asked to.
     Unasked,
-    /// They may. One that presents a certificate which these authorities (PEM) did not sign is refused.
-    Optional(PathBuf),
+    /// They may. One that presents a certificate which is not believed is refused.
+    Optional(Belief),
     /// They must.
-    Required(PathBuf),
+    Required(Belief),
+}
+
+/// Which certificates of clients are believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Belief {
+    /// Those that these authorities signed, in PEM.
+    pub authorities: PathBuf,
+    /// But those on these lists, in PEM. Of a certificate whose issuer has no list there, or an old one, it is not known
+    /// whether it was revoked: it is not believed either.
+    pub revocations: Option<PathBuf>,
+}
+
+impl Clients {
+    fn belief(&self) -> Option<&Belief> {
+        match self {
+            Self::Unasked => None,
+            Self::Optional(belief) | Self::Required(belief) => Some(belief),
+        }
+    }
 }
 
 /// A version of TLS.
@@ -63,14 +85,14 @@ pub enum TlsError {
         /// Why not.
         cause: rustls::pki_types::pem::Error,
     },
-    /// A file of certificates holds none.
-    #[error("{}: holds no certificate", .0.display())]
+    /// A file of certificates, or of revocation lists, holds none.
+    #[error("{}: holds none of what it should", .0.display())]
     Empty(PathBuf),
     /// They are no key and certificate that belong together.
     #[error("the certificate and the private key cannot be used: {0}")]
     Pair(rustls::Error),
-    /// The authorities cannot be used.
-    #[error("the authorities of clients cannot be used: {0}")]
+    /// The authorities or their revocation lists cannot be used.
+    #[error("the authorities of clients, or their revocation lists, cannot be used: {0}")]
     Authorities(#[from] VerifierBuilderError),
 }
 
@@ -86,7 +108,15 @@ pub(super) enum HandshakeError {
 /// The server's side of TLS, as of the files' last good state.
 pub struct Identity {
     files: Files,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<State>,
+    /// Told when the state changed.
+    changed: watch::Sender<()>,
+}
+
+/// What the files said.
+struct State {
+    config: Arc<ServerConfig>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Identity {
@@ -95,8 +125,8 @@ impl Identity {
     /// # Errors
     /// When they cannot be used.
     pub fn load(files: Files) -> Result<Self, TlsError> {
-        let current = ArcSwap::from(files.load()?);
-        Ok(Self { files, current })
+        let current = ArcSwap::from_pointee(files.load()?);
+        Ok(Self { files, current, changed: watch::Sender::new(()) })
     }
 
     /// Secures a connection, and returns what its peer proved.
@@ -104,7 +134,7 @@ impl Identity {
         &self,
         stream: TcpStream,
     ) -> Result<(TlsStream<TcpStream>, PeerCertificates), HandshakeError> {
-        let stream = TlsAcceptor::from(self.current.load_full()).accept(stream).await?;
+        let stream = TlsAcceptor::from(Arc::clone(&self.current.load().config)).accept(stream).await?;
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() != Some(ALPN) {
             return Err(HandshakeError::Protocol);
@@ -112,6 +142,22 @@ impl Identity {
         let chain = session.peer_certificates().unwrap_or_default();
         let chain = chain.iter().map(|certificate| certificate.to_vec()).collect();
         Ok((stream, PeerCertificates(chain)))
+    }
+
+    /// Waits until the certificate that a peer proved to own is not believed any more, such as because it was revoked.
+    pub(super) async fn disbelieves(&self, peer: &PeerCertificates) {
+        let mut changed = self.changed.subscribe();
+        while self.believes(peer) && changed.changed().await.is_ok() {}
+    }
+
+    fn believes(&self, PeerCertificates(chain): &PeerCertificates) -> bool {
+        let chain: Vec<_> = chain.iter().map(|one| CertificateDer::from_slice(one)).collect();
+        match (&self.current.load().clients, chain.split_first()) {
+            (Some(clients), Some((own, issuers))) => {
+                clients.verify_client_cert(own, issuers, UnixTime::now()).is_ok()
+            }
+            _ => true, // Nothing was proved, so nothing is believed.
+        }
     }
 
     /// Looks at the files now and again. Handshakes that begin after a good change use it; after a bad one, such as
@@ -125,8 +171,9 @@ impl Identity {
                 continue;
             }
             match self.files.load() {
-                Ok(config) => {
-                    self.current.store(config);
+                Ok(state) => {
+                    self.current.store(Arc::new(state));
+                    self.changed.send_replace(());
                     tracing::info!("took the changed certificates");
                 }
                 Err(cause) => {
@@ -139,23 +186,15 @@ impl Identity {
 }
 
 impl Files {
-    fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    fn load(&self) -> Result<State, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let clients = self.clients.verifier(&provider)?;
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(self.oldest.and_newer())
             .map_err(TlsError::Pair)?;
-        let verifier = |authorities: &Path| {
-            let roots = Arc::new(roots(authorities)?);
-            Ok::<_, TlsError>(WebPkiClientVerifier::builder_with_provider(roots, provider))
-        };
-        let builder = match &self.clients {
-            Clients::Unasked => builder.with_no_client_auth(),
-            Clients::Optional(authorities) => {
-                builder.with_client_cert_verifier(verifier(authorities)?.allow_unauthenticated().build()?)
-            }
-            Clients::Required(authorities) => {
-                builder.with_client_cert_verifier(verifier(authorities)?.build()?)
-            }
+        let builder = match &clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
         };
         let key = PrivateKeyDer::from_pem_file(&self.private_key).map_err(of_file(&self.private_key))?;
         let chain = certificates(&self.certificate)?;
@@ -164,22 +203,41 @@ impl Files {
         // No resumption: each connection proves anew who it is, against the authorities of now.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        Ok(State { config: Arc::new(config), clients })
     }
 
     /// Returns what changes when a file does. A file that cannot be read counts as empty.
     async fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        let authorities = match &self.clients {
-            Clients::Unasked => None,
-            Clients::Optional(path) | Clients::Required(path) => Some(path),
-        };
-        for path in [Some(&self.certificate), Some(&self.private_key), authorities].into_iter().flatten() {
+        let belief = self.clients.belief();
+        let authorities = belief.map(|belief| &belief.authorities);
+        let revocations = belief.and_then(|belief| belief.revocations.as_ref());
+        let files = [Some(&self.certificate), Some(&self.private_key), authorities, revocations];
+        for path in files.into_iter().flatten() {
             let bytes = tokio::fs::read(path).await.unwrap_or_default();
             hash.update(bytes.len().to_be_bytes());
             hash.update(bytes);
         }
         hash.finalize().into()
+    }
+}
+
+impl Clients {
+    fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+        let Some(belief) = self.belief() else { return Ok(None) };
+        let roots = Arc::new(roots(&belief.authorities)?);
+        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+        if let Some(path) = &belief.revocations {
+            // Without a list of every issuer, each current, nobody is believed: rustls's default, and the stricter way.
+            builder = builder.with_crls(revocations(path)?).enforce_revocation_expiration();
+        }
+        if matches!(self, Self::Optional(_)) {
+            builder = builder.allow_unauthenticated();
+        }
+        Ok(Some(builder.build()?))
     }
 }
 
@@ -204,6 +262,12 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let all = CertificateDer::pem_file_iter(path).map_err(of_file(path))?;
+    let all = all.collect::<Result<Vec<_>, _>>().map_err(of_file(path))?;
+    if all.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(all) }
+}
+
+fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let all = CertificateRevocationListDer::pem_file_iter(path).map_err(of_file(path))?;
     let all = all.collect::<Result<Vec<_>, _>>().map_err(of_file(path))?;
     if all.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(all) }
 }

@@ -257,7 +257,10 @@ async fn what_a_peer_proved_is_on_each_of_its_requests() {
     let files = transport::tls::Files {
         certificate: folder.path().join("server.pem"),
         private_key: folder.path().join("server.key"),
-        clients: transport::tls::Clients::Optional(folder.path().join("clients.pem")),
+        clients: transport::tls::Clients::Optional(transport::tls::Belief {
+            authorities: folder.path().join("clients.pem"),
+            revocations: None,
+        }),
         oldest: transport::tls::Version::V13,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
