@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -287,6 +287,50 @@ async fn what_a_peer_proved_is_on_each_of_its_requests() {
             assert!(chain.first().is_none_or(|own| *own == der()));
         }
     }
+    assert!(serving.stop(std::time::Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn who_does_not_shake_hands_in_time_is_cut_off_and_who_does_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("servers");
+    write(folder.path(), "server", &authority.server());
+    let files = transport::tls::Files {
+        certificate: folder.path().join("server.pem"),
+        private_key: folder.path().join("server.key"),
+        clients: transport::tls::Clients::Unasked,
+        oldest: transport::tls::Version::V13,
+    };
+    let hour = std::time::Duration::from_hours(1);
+    let limits = transport::limits::Limits {
+        handshake: std::time::Duration::from_secs(2),
+        first_request: hour,
+        ..transport::limits::Limits::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = tower::service_fn(|_: http::Request<hyper::body::Incoming>| async {
+        Ok(tonic::Status::unimplemented("").into_http::<tonic::body::Body>())
+    });
+    let serving =
+        transport::serve(listener, Some(transport::tls::Identity::load(files).unwrap()), limits, service);
+    let channel = Channel::from_shared(format!("https://localhost:{}", address.port())).unwrap();
+    let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+    let channel = channel.tls_config(trusting).unwrap().connect().await.unwrap();
+    let mut halves = Vec::new();
+    for part in [&b""[..], &[22, 3, 1, 2, 0][..]] {
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(part).await.unwrap();
+        halves.push(half);
+    }
+    for mut half in halves {
+        assert!(matches!(half.read(&mut [0; 64]).await, Ok(0) | Err(_)), "not a byte, and the end");
+    }
+    let answer = SettingsServiceClient::new(channel)
+        .get_settings(pb::GetSettingsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(answer.code(), tonic::Code::Unimplemented, "who has shaken hands is answered");
     assert!(serving.stop(std::time::Duration::from_secs(5)).await);
 }
 

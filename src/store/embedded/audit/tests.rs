@@ -111,6 +111,69 @@ async fn a_line_that_was_removed_doubled_or_moved_is_found() {
     assert!(with(&[1, 0, 2, 3, 4, 5]).tenants.values().all(|verdict| verdict.faults.is_empty()));
 }
 
+/// Numbers that look random and are the same in each run (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
+    }
+}
+
+/// Edits a log in one of five ways, so that it is another than before.
+fn edited(lines: &[String], numbers: &mut Numbers) -> Vec<u8> {
+    let (at, other) = (numbers.below(lines.len()), numbers.below(lines.len() - 1));
+    let other = if other < at { other } else { other + 1 };
+    let mut lines = lines.to_vec();
+    match numbers.below(5) {
+        0 => drop(lines.remove(at)),
+        1 => lines.swap(at, other),
+        2 => lines.insert(at, lines[other].clone()),
+        kind => {
+            let mut bytes = lines.concat().into_bytes();
+            let byte = numbers.below(bytes.len());
+            if kind == 3 {
+                bytes.truncate(byte);
+            } else {
+                bytes[byte] ^= 1 << numbers.below(8);
+            }
+            return bytes;
+        }
+    }
+    lines.concat().into_bytes()
+}
+
+/// `RISKSHARE_TEST_EDITS` says how many edits are tried: `docs/audit.md`.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by the environment")]
+async fn whatever_is_edited_is_found() {
+    let edits = std::env::var("RISKSHARE_TEST_EDITS").map_or(500, |count| count.parse().unwrap());
+    let place = Place::filled().await;
+    let audit = place.open();
+    for _ in 0..20 {
+        audit.record(tenant(0), event()).await.unwrap();
+    }
+    drop(audit);
+    let lines: Vec<String> =
+        place.lines().into_iter().filter(|line| line.contains(&tenant(0).to_string())).collect();
+    let verify = |bytes: &[u8]| {
+        fs::write(place.file(), bytes).unwrap();
+        verify_files(&place.folder(), Some(tenant(0)), None).unwrap()
+    };
+    let whole = verify(lines.concat().as_bytes());
+    assert_eq!((told(&whole.tenants[&tenant(0)]), whole.strays.len()), (vec![], 0));
+    let mut numbers = Numbers(16);
+    for edit in 0..edits {
+        let bytes = edited(&lines, &mut numbers);
+        let verdict = verify(&bytes);
+        let faults = verdict.strays.len() + verdict.tenants[&tenant(0)].faults.len();
+        assert!(faults > 0, "edit {edit}: {}", String::from_utf8_lossy(&bytes));
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_lost_its_end_is_found_by_the_heads_beside_it_and_for_ever() {
     let place = Place::filled().await;
