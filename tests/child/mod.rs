@@ -30,13 +30,24 @@ impl Server {
 
     /// Starts it with more in its environment.
     pub fn start_in(data: &Path, listen: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
+        Self::start_logging(data, listen, arguments, environment, Stdio::null())
+    }
+
+    /// Starts it with its log going to `log`.
+    pub fn start_logging(
+        data: &Path,
+        listen: &str,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        log: Stdio,
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_riskshare"))
             .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
             .args(arguments)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
