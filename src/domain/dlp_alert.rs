@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 pub const INVOLVED_USERS_MAX: usize = 1_000;
 
 /// The DLP alert's own severity; nothing to do with insider risk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(missing_docs, reason = "the product's own words")]
 pub enum AlertSeverity {
     Informational,

@@ -196,6 +196,13 @@ impl Reading<'_> {
         Some(timeline::summarise(facts, &self.rules.settings, self.lookback()))
     }
 
+    /// Sums up a person's exfiltration over the days of a query; nothing for a person at None.
+    #[must_use]
+    pub fn summary_of(&self, involved: &Involved, query: &TimelineQuery) -> Option<Summary> {
+        let facts = involved.shown.as_ref()?;
+        Some(timeline::summarise(facts, &self.rules.settings, self.window(query)?))
+    }
+
     /// Returns the days that a query covers: at most the lookback. Nothing when it asks for none of these days.
     #[must_use]
     pub fn window(&self, query: &TimelineQuery) -> Option<Window> {

@@ -68,6 +68,8 @@ pub enum Right {
     EnrichAlert,
     BatchEnrichAlerts,
     ListUserActivities,
+    SummarizeAlert,
+    RankAlerts,
     GetImpactedAssets,
     ListImpactedEntities,
     GetUserRisk,
@@ -88,10 +90,12 @@ pub enum Right {
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
+        Self::SummarizeAlert,
+        Self::RankAlerts,
         Self::GetImpactedAssets,
         Self::ListImpactedEntities,
         Self::GetUserRisk,
@@ -114,7 +118,9 @@ impl Right {
     #[must_use]
     pub fn roles(self) -> &'static [Role] {
         match self {
-            Self::EnrichAlert | Self::BatchEnrichAlerts => &[Role::DlpAlertReader],
+            Self::EnrichAlert | Self::BatchEnrichAlerts | Self::SummarizeAlert | Self::RankAlerts => {
+                &[Role::DlpAlertReader]
+            }
             // Incident pages open the same timeline.
             Self::ListUserActivities => &[Role::DlpAlertReader, Role::SecurityReader],
             Self::GetImpactedAssets | Self::ListImpactedEntities | Self::GetUserRisk => {
@@ -141,6 +147,8 @@ impl Right {
             Self::EnrichAlert => "EnrichAlert",
             Self::BatchEnrichAlerts => "BatchEnrichAlerts",
             Self::ListUserActivities => "ListUserActivities",
+            Self::SummarizeAlert => "SummarizeAlert",
+            Self::RankAlerts => "RankAlerts",
             Self::GetImpactedAssets => "GetImpactedAssets",
             Self::ListImpactedEntities => "ListImpactedEntities",
             Self::GetUserRisk => "GetUserRisk",

@@ -124,7 +124,7 @@ macro_rules! tenanted {
 }
 
 tenanted! {
-    EnrichAlertRequest BatchEnrichAlertsRequest ListUserActivitiesRequest
+    EnrichAlertRequest BatchEnrichAlertsRequest ListUserActivitiesRequest SummarizeAlertRequest RankAlertsRequest
     GetImpactedAssetsRequest ListImpactedEntitiesRequest GetUserRiskRequest
     IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
     ImportRiskAlertsRequest DeleteUserRequest

@@ -19,6 +19,7 @@ use crate::grpc::reply::Reply;
 use crate::grpc::room::Room;
 use crate::grpc::status;
 use crate::grpc::status::Invalid;
+use crate::grpc::summaries::Question;
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentService;
 use crate::pb::enrich_alert_result::Result as Of;
@@ -85,6 +86,24 @@ impl AlertEnrichmentService for Enrichment {
         let (access, request) = auth::access(&self.gate, request, Right::ListUserActivities).await?;
         let asked = Timeline::parse(request)?;
         self.list(access, &asked).await.map_err(status::refused)
+    }
+
+    async fn summarize_alert(
+        &self,
+        request: Request<pb::SummarizeAlertRequest>,
+    ) -> Result<Response<Reply<pb::SummarizeAlertResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::SummarizeAlert).await?;
+        let asked = Question::parse(&request)?;
+        self.summarize(access, &asked).await.map_err(status::refused)
+    }
+
+    async fn rank_alerts(
+        &self,
+        request: Request<pb::RankAlertsRequest>,
+    ) -> Result<Response<Reply<pb::RankAlertsResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::RankAlerts).await?;
+        let alerts = parse::incident_alerts(&request.alerts)?;
+        self.rank(access, &alerts).await.map_err(status::refused)
     }
 }
 

@@ -18,6 +18,8 @@ pub mod parse;
 pub mod auth;
 pub mod page;
 pub mod render;
+pub mod prose;
+pub mod summaries;
 pub mod enrichment;
 pub mod incidents;
 pub mod records;

@@ -89,7 +89,8 @@ impl Renderer<'_> {
     }
 
     /// Renders who a person is, and their level.
-    fn bare(&self, involved: &Involved) -> pb::Actor {
+    #[must_use]
+    pub fn bare(&self, involved: &Involved) -> pb::Actor {
         let assessment = &involved.assessment;
         let latest = assessment.latest_exfiltration.filter(|_| involved.number().is_some());
         pb::Actor {
@@ -256,7 +257,9 @@ pub fn window(window: Window) -> pb::ActivityWindow {
     }
 }
 
-fn severity(level: Severity) -> pb::Severity {
+/// Renders a level.
+#[must_use]
+pub fn severity(level: Severity) -> pb::Severity {
     match level {
         Severity::None => pb::Severity::None,
         Severity::Low => pb::Severity::Low,
@@ -295,7 +298,9 @@ fn reason(reason: &Reason) -> pb::Reason {
     }
 }
 
-fn summary(summary: &Summary) -> pb::ActivitySummary {
+/// Renders a summary.
+#[must_use]
+pub fn summary(summary: &Summary) -> pb::ActivitySummary {
     let by_indicator = summary.by_indicator.iter().map(|total| pb::IndicatorTotal {
         indicator: total.indicator.name().to_owned(),
         count: total.count,

@@ -102,7 +102,12 @@ async fn names(tenant: &Tenant<'_>) -> Vec<crate::wire::Seen> {
         incident_id: assets.incident_id.clone(),
         alerts: assets.alerts.clone(),
     };
+    let summary =
+        pb::SummarizeAlertRequest { tenant_id: tenant.id.clone(), alert: ask.alert.clone(), recent_days: 0 };
+    let ranks = pb::RankAlertsRequest { tenant_id: tenant.id.clone(), alerts: assets.alerts.clone() };
     let mut all = vec![
+        seen(tenant.world, "AlertEnrichmentService/SummarizeAlert", &summary).await,
+        seen(tenant.world, "AlertEnrichmentService/RankAlerts", &ranks).await,
         seen(tenant.world, "AlertEnrichmentService/EnrichAlert", &ask).await,
         seen(tenant.world, "AlertEnrichmentService/BatchEnrichAlerts", &batch).await,
         seen(tenant.world, "IncidentService/GetImpactedAssets", &assets).await,
@@ -133,7 +138,10 @@ async fn a_person_is_shown_by_what_was_declared_and_what_the_caller_said() {
 
 async fn texts(tenant: &Tenant<'_>) -> Vec<crate::wire::Seen> {
     let ask = tenant.ask(pb::EnrichmentView::Full, vec![upn("john@contoso.com")]);
+    let summary =
+        pb::SummarizeAlertRequest { tenant_id: tenant.id.clone(), alert: ask.alert.clone(), recent_days: 0 };
     vec![
+        seen(tenant.world, "AlertEnrichmentService/SummarizeAlert", &summary).await,
         seen(tenant.world, "AlertEnrichmentService/EnrichAlert", &ask).await,
         seen(tenant.world, "AlertEnrichmentService/ListUserActivities", &tenant.timeline("john@contoso.com"))
             .await,

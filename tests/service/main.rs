@@ -25,6 +25,7 @@ mod reflection;
 mod roles;
 mod samples;
 mod settings;
+mod summaries;
 mod tampered;
 mod tenants;
 mod tls;

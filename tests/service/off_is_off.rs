@@ -35,6 +35,12 @@ pub fn questions(tenant: &str, user: &str) -> Vec<(&'static str, Vec<u8>)> {
         user: Some(upn(user)),
         ..Default::default()
     };
+    let summary = pb::SummarizeAlertRequest {
+        tenant_id: tenant_id.clone(),
+        alert: alerts.first().cloned(),
+        recent_days: 0,
+    };
+    let ranks = pb::RankAlertsRequest { tenant_id: tenant_id.clone(), alerts: alerts.clone() };
     let assets = pb::GetImpactedAssetsRequest {
         tenant_id: tenant_id.clone(),
         incident_id: incident_id.clone(),
@@ -46,6 +52,8 @@ pub fn questions(tenant: &str, user: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("AlertEnrichmentService/EnrichAlert", one.encode_to_vec()),
         ("AlertEnrichmentService/BatchEnrichAlerts", page.encode_to_vec()),
         ("AlertEnrichmentService/ListUserActivities", timeline.encode_to_vec()),
+        ("AlertEnrichmentService/SummarizeAlert", summary.encode_to_vec()),
+        ("AlertEnrichmentService/RankAlerts", ranks.encode_to_vec()),
         ("IncidentService/GetImpactedAssets", assets.encode_to_vec()),
         ("IncidentService/ListImpactedEntities", entities.encode_to_vec()),
         ("IncidentService/GetUserRisk", risk.encode_to_vec()),

@@ -16,9 +16,11 @@ const JOHN: &str = "john@contoso.com";
 
 type Case = (&'static str, Vec<u8>, &'static [Call]);
 
+/// What reading users takes.
+const USERS: &[Call] = &[Call::Hold, Call::Read, Call::Record];
+
 /// For every RPC a request that is answered, and the calls of the store that it needs.
 fn cases(tenant_id: &str) -> Vec<Case> {
-    const USERS: &[Call] = &[Call::Hold, Call::Read, Call::Record];
     const FACTS: &[Call] = &[Call::Commit];
     let tenant_id = tenant_id.to_owned();
     let user = Some(upn(JOHN));
@@ -118,6 +120,21 @@ fn cases(tenant_id: &str) -> Vec<Case> {
     ]
 }
 
+fn copilot_cases(tenant_id: &str) -> Vec<Case> {
+    let tenant_id = tenant_id.to_owned();
+    let alerts = vec![alert("alert-1", vec![upn(JOHN)])];
+    let summary = pb::SummarizeAlertRequest {
+        tenant_id: tenant_id.clone(),
+        alert: alerts.first().cloned(),
+        recent_days: 0,
+    };
+    let ranks = pb::RankAlertsRequest { tenant_id, alerts };
+    vec![
+        ("AlertEnrichmentService/SummarizeAlert", summary.encode_to_vec(), USERS),
+        ("AlertEnrichmentService/RankAlerts", ranks.encode_to_vec(), USERS),
+    ]
+}
+
 fn audit_cases(tenant_id: &str) -> Vec<Case> {
     let tenant_id = tenant_id.to_owned();
     let list = pb::ListAuditEventsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
@@ -162,6 +179,7 @@ async fn every_rpc_refuses_while_the_store_cannot_answer_and_tells_nothing() {
     store.share(tenant, true).await;
     let channel = Services::over(&store).serve().await;
     let mut cases = cases(&tenant.to_string());
+    cases.extend(copilot_cases(&tenant.to_string()));
     cases.extend(audit_cases(&tenant.to_string()));
     assert_eq!(cases.iter().map(|(rpc, _, _)| (*rpc).to_owned()).collect::<BTreeSet<_>>(), rpcs());
     for (rpc, request, calls) in cases {
@@ -187,9 +205,9 @@ async fn a_reading_that_failed_is_written_down_like_one_that_did_not() {
     store.declare(tenant, &[JOHN]).await;
     store.share(tenant, true).await;
     let channel = Services::over(&store).serve().await;
-    let readers: Vec<_> =
-        cases(&tenant.to_string()).into_iter().filter(|(_, _, calls)| calls.contains(&Call::Read)).collect();
-    assert_eq!(readers.len(), 6);
+    let cases = cases(&tenant.to_string()).into_iter().chain(copilot_cases(&tenant.to_string()));
+    let readers: Vec<_> = cases.filter(|(_, _, calls)| calls.contains(&Call::Read)).collect();
+    assert_eq!(readers.len(), 8);
     for (rpc, request, _) in readers {
         for (tampering, outcome) in [
             (Tampering::Nothing, AuditOutcome::Disclosed),
