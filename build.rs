@@ -11,12 +11,13 @@ use std::path::PathBuf;
 /// must be readable whether the tenant shares or not, and has a grant of its own.
 const WITHOUT_USER_DATA: [&str; 3] = ["AuditService", "IngestService", "SettingsService"];
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "riskshare/v1/alert_enrichment.proto",
     "riskshare/v1/audit.proto",
     "riskshare/v1/incident.proto",
     "riskshare/v1/ingest.proto",
     "riskshare/v1/pseudonym.proto",
+    "riskshare/v1/risk_alert.proto",
     "riskshare/v1/settings.proto",
 ];
 

@@ -10,8 +10,9 @@ use riskshare::auth::Anyone;
 use riskshare::clock::{Clock, SystemClock};
 use riskshare::domain::activity::{Activity, Sensitivity};
 use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
+use riskshare::domain::decision::{Decision, RiskAlertQuery, Undecided};
 use riskshare::domain::facts::{Batch, Fact, Outcome};
-use riskshare::domain::ids::{ActivityId, TenantId};
+use riskshare::domain::ids::{ActivityId, RiskAlertId, TenantId};
 use riskshare::domain::indicator::Indicator;
 use riskshare::domain::settings::Settings;
 use riskshare::domain::time::UtcDay;
@@ -27,8 +28,8 @@ use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
 use riskshare::store::{
-    AuditCursor, AuditPage, ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError,
-    VersionedSettings,
+    AlertCursor, AlertPage, AuditCursor, AuditPage, ChangedSettings, Condition, Hold, Named, Snapshot, Store,
+    StoreError, VersionedSettings,
 };
 use std::fs::{self, File};
 use std::io::Write;
@@ -132,6 +133,29 @@ impl Store for Forgetful {
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {
         self.store.expire(today).await
+    }
+
+    async fn risk_alerts(
+        &self,
+        hold: &Hold,
+        query: &RiskAlertQuery,
+        after: Option<&AlertCursor>,
+        size: usize,
+    ) -> Result<AlertPage, StoreError> {
+        self.store.risk_alerts(hold, query, after, size).await
+    }
+
+    async fn risk_alert(&self, hold: &Hold, alert: &RiskAlertId) -> Result<AlertPage, StoreError> {
+        self.store.risk_alert(hold, alert).await
+    }
+
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        decision: Decision,
+        event: AuditEvent,
+    ) -> Result<Result<(), Undecided>, StoreError> {
+        self.store.decide(tenant, decision, event).await
     }
 
     async fn condition(&self) -> Condition {

@@ -15,6 +15,7 @@ pub mod activity;
 pub mod policy;
 pub mod settings;
 pub mod risk_alert;
+pub mod decision;
 pub mod facts;
 pub mod dlp_alert;
 pub mod insight;

@@ -5,3 +5,4 @@ pub mod decisions;
 pub mod assessor;
 pub mod reading;
 pub mod audit_log;
+pub mod alerts;

@@ -5,7 +5,9 @@
 
 use crate::clock::Clock;
 use crate::domain::audit::{AuditChange, AuditEvent, AuditOutcome, SERVER_CHAIN};
-use crate::domain::ids::TenantId;
+use crate::domain::decision::{Decision, RiskAlertQuery, Undecided};
+use crate::domain::ids::{RiskAlertId, TenantId};
+use crate::domain::risk_alert::Status;
 use crate::domain::user::{Identity, Personal, User, UserNo};
 use crate::gate::audit;
 use crate::gate::audit::{About, Trail};
@@ -13,7 +15,7 @@ use crate::gate::caller::{Access, Caller, Denied, Entry, Tenants};
 use crate::gate::rate::Rate;
 use crate::gate::rights::Right;
 use crate::store;
-use crate::store::{Hold, Named, Snapshot, Store, StoreError};
+use crate::store::{AlertCursor, AlertPage, Hold, Named, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
 use governor::Quota;
 use std::num::NonZeroU32;
@@ -397,12 +399,79 @@ impl SharingGrant {
         }
     }
 
+    /// Reads a page of risk alerts, and notes for the audit log whose they are. Those of users whom a policy keeps from
+    /// the caller are left out.
+    ///
+    /// # Errors
+    /// When the store cannot answer, which is written down.
+    pub async fn risk_alerts(
+        &mut self,
+        query: &RiskAlertQuery,
+        after: Option<&AlertCursor>,
+        size: usize,
+    ) -> Result<AlertPage, Refusal> {
+        let page = self.store.risk_alerts(&self.hold, query, after, size).await;
+        self.reviewed(page).await
+    }
+
+    /// Reads one risk alert, a page of at most one, like [`SharingGrant::risk_alerts`].
+    ///
+    /// # Errors
+    /// Like those of [`SharingGrant::risk_alerts`].
+    pub async fn risk_alert(&mut self, alert: &RiskAlertId) -> Result<AlertPage, Refusal> {
+        let page = self.store.risk_alert(&self.hold, alert).await;
+        self.reviewed(page).await
+    }
+
+    async fn reviewed(&mut self, page: Result<AlertPage, StoreError>) -> Result<AlertPage, Refusal> {
+        match page {
+            Ok(mut page) => {
+                let (rules, principal) = (Arc::clone(&page.rules), self.caller().principal());
+                page.alerts.retain(|one| !rules.hides(&named_user(&one.user), principal));
+                self.trail.note_alerts(&page);
+                Ok(page)
+            }
+            Err(error) => {
+                self.record(AuditOutcome::Failed).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes the caller's decision about a risk alert, which is written down before it holds. An alert of a user whom a
+    /// policy keeps from the caller is one that nobody knows.
+    ///
+    /// # Errors
+    /// When it cannot be written down, or the store cannot answer: the decision may then hold.
+    pub async fn decide(
+        &mut self,
+        alert: &RiskAlertId,
+        status: Status,
+        expected: Option<String>,
+        comment: String,
+    ) -> Result<Result<(), Undecided>, Refusal> {
+        if self.risk_alert(alert).await?.alerts.is_empty() {
+            return Ok(Err(Undecided::Unknown));
+        }
+        let by = self.caller().principal().to_owned();
+        let decision = Decision { alert: alert.clone(), status, expected, by, comment, at: self.as_of };
+        let changes = vec![AuditChange { field: "status".to_owned(), value: format!("{status:?}") }];
+        let event = audit::event(
+            &self.access,
+            self.as_of,
+            AuditOutcome::Changed,
+            self.about.clone(),
+            &Trail::default(),
+        );
+        let event = AuditEvent { changes, ..event };
+        Ok(self.store.decide(self.tenant(), decision, event).await?)
+    }
+
     async fn named(&self, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
         let named = self.store.named(self.tenant(), users).await?;
         let rules = self.store.read(&self.hold, &[]).await?.rules;
         let principal = self.caller().principal();
-        let is_shown =
-            |named: &Named| !rules.hides(&User::named(named.user, named.identity.clone()), principal);
+        let is_shown = |named: &Named| !rules.hides(&named_user(named), principal);
         Ok(named.into_iter().map(|one| one.filter(is_shown)).collect())
     }
 
@@ -453,6 +522,10 @@ impl SharingGrant {
     fn seal(&self) -> Seal {
         Seal(Arc::clone(&self.hold))
     }
+}
+
+fn named_user(named: &Named) -> User {
+    User::named(named.user, named.identity.clone())
 }
 
 impl WrittenDown<'_> {

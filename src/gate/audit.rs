@@ -3,7 +3,7 @@
 use crate::domain::audit::{ALERTS_MAX, AuditEvent, AuditOutcome, USERS_MAX};
 use crate::domain::user::UserNo;
 use crate::gate::caller::Access;
-use crate::store::{Named, Snapshot};
+use crate::store::{AlertPage, Named, Snapshot};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
@@ -49,6 +49,11 @@ impl Trail {
     pub fn note_named(&mut self, named: &[Option<Named>]) {
         self.users.extend(named.iter().flatten().map(|named| named.user));
         self.unknown += named.iter().filter(|named| named.is_none()).count();
+    }
+
+    /// Notes whose risk alerts were read.
+    pub fn note_alerts(&mut self, page: &AlertPage) {
+        self.users.extend(page.alerts.iter().map(|one| one.user.user));
     }
 
     /// Notes whom a reading found.

@@ -73,6 +73,9 @@ pub enum Right {
     GetImpactedAssets,
     ListImpactedEntities,
     GetUserRisk,
+    ListRiskAlerts,
+    GetRiskAlert,
+    UpdateRiskAlertStatus,
     IngestActivities,
     StreamActivities,
     UpsertUsers,
@@ -90,7 +93,7 @@ pub enum Right {
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -99,6 +102,9 @@ impl Right {
         Self::GetImpactedAssets,
         Self::ListImpactedEntities,
         Self::GetUserRisk,
+        Self::ListRiskAlerts,
+        Self::GetRiskAlert,
+        Self::UpdateRiskAlertStatus,
         Self::IngestActivities,
         Self::StreamActivities,
         Self::UpsertUsers,
@@ -126,6 +132,9 @@ impl Right {
             Self::GetImpactedAssets | Self::ListImpactedEntities | Self::GetUserRisk => {
                 &[Role::SecurityReader]
             }
+            Self::ListRiskAlerts | Self::GetRiskAlert | Self::UpdateRiskAlertStatus => {
+                &[Role::InsiderRiskAnalyst, Role::InsiderRiskInvestigator]
+            }
             Self::IngestActivities
             | Self::StreamActivities
             | Self::UpsertUsers
@@ -152,6 +161,9 @@ impl Right {
             Self::GetImpactedAssets => "GetImpactedAssets",
             Self::ListImpactedEntities => "ListImpactedEntities",
             Self::GetUserRisk => "GetUserRisk",
+            Self::ListRiskAlerts => "ListRiskAlerts",
+            Self::GetRiskAlert => "GetRiskAlert",
+            Self::UpdateRiskAlertStatus => "UpdateRiskAlertStatus",
             Self::IngestActivities => "IngestActivities",
             Self::StreamActivities => "StreamActivities",
             Self::UpsertUsers => "UpsertUsers",

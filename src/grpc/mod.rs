@@ -27,3 +27,4 @@ pub mod ingest;
 pub mod settings;
 pub mod audit;
 pub mod pseudonyms;
+pub mod risk_alerts;

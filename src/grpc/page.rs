@@ -1,9 +1,11 @@
-//! Page tokens: where a timeline or a list of audit events goes on, authenticated, and good for nothing but the same
+//! Page tokens: where a timeline, a list of risk alerts or of audit events goes on, authenticated, and good for nothing but the same
 //! question.
 
-use crate::domain::ids::TenantId;
+use crate::domain::decision::RiskAlertQuery;
+use crate::domain::ids::{RiskAlertId, TenantId};
 use crate::domain::time::UtcDay;
 use crate::domain::user::UserNo;
+use crate::engine::alerts::AlertCursor;
 use crate::engine::audit_log::{AuditCursor, AuditQuery};
 use crate::engine::reading::{Cursor, TimelineQuery};
 use crate::gate::caller::Caller;
@@ -11,13 +13,14 @@ use crate::grpc::status::Invalid;
 use crate::pb::ErrorReason;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 const VERSION: u8 = 1;
 const MAC_BYTES: usize = 32;
 const CURSOR_BYTES: usize = 1 + 8 + 4;
+const ALERT_VERSION: u8 = 3;
 const AUDIT_VERSION: u8 = 2;
 const AUDIT_CURSOR_BYTES: usize = 1 + 8 + 8 + 4 + 8;
 
@@ -50,6 +53,19 @@ pub struct AuditBound<'a> {
     pub query: &'a AuditQuery,
 }
 
+/// What a token of risk alerts is bound to.
+#[derive(Clone, Copy)]
+pub struct AlertBound<'a> {
+    /// Who asked.
+    pub caller: &'a Caller,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// How often the tenant's sharing switch had moved.
+    pub epoch: u64,
+    /// The question.
+    pub query: &'a RiskAlertQuery,
+}
+
 impl PageTokens {
     /// Returns the tokens of a key, which the store keeps.
     #[must_use]
@@ -61,8 +77,7 @@ impl PageTokens {
     #[must_use]
     pub fn issue(&self, bound: Bound<'_>, cursor: &Cursor) -> String {
         let mut token = vec![VERSION];
-        token.extend(cursor.at.timestamp().to_be_bytes());
-        token.extend(cursor.at.timestamp_subsec_nanos().to_be_bytes());
+        token.extend(instant_bytes(cursor.at));
         token.extend(cursor.activity_id.as_bytes());
         let mac = self.mac(bound, &token);
         sealed(token, mac)
@@ -100,6 +115,33 @@ impl PageTokens {
         })
     }
 
+    /// Makes a token of risk alerts.
+    #[must_use]
+    pub fn issue_alerts(&self, bound: AlertBound<'_>, cursor: &AlertCursor) -> String {
+        let mut token = vec![ALERT_VERSION];
+        token.extend(instant_bytes(cursor.created_at));
+        token.extend(cursor.id.as_str().as_bytes());
+        let mac = self.alert_mac(bound, &token);
+        sealed(token, mac)
+    }
+
+    /// Opens a token of risk alerts.
+    ///
+    /// # Errors
+    /// When it was not made here for the very same; why is not said.
+    pub fn open_alerts(&self, bound: AlertBound<'_>, token: &str) -> Result<AlertCursor, Invalid> {
+        self.read_alerts(bound, token).ok_or_else(refusal)
+    }
+
+    fn read_alerts(&self, bound: AlertBound<'_>, token: &str) -> Option<AlertCursor> {
+        let token = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (cursor, mac) = token.split_at_checked(token.len().checked_sub(MAC_BYTES)?)?;
+        self.alert_mac(bound, cursor).verify_slice(mac).ok()?;
+        let (head, id) = cursor.split_at_checked(CURSOR_BYTES)?;
+        let id = RiskAlertId::new(std::str::from_utf8(id).ok()?).ok()?;
+        Some(AlertCursor { created_at: instant(head)?, id })
+    }
+
     /// Opens a token.
     ///
     /// # Errors
@@ -113,10 +155,7 @@ impl PageTokens {
         let (cursor, mac) = token.split_at_checked(token.len().checked_sub(MAC_BYTES)?)?;
         self.mac(bound, cursor).verify_slice(mac).ok()?;
         let (head, id) = cursor.split_at_checked(CURSOR_BYTES)?;
-        let seconds = i64::from_be_bytes(head[1..9].try_into().ok()?);
-        let nanos = u32::from_be_bytes(head[9..].try_into().ok()?);
-        let at = DateTime::from_timestamp(seconds, nanos)?;
-        Some(Cursor { at, activity_id: String::from_utf8(id.to_vec()).ok()? })
+        Some(Cursor { at: instant(head)?, activity_id: String::from_utf8(id.to_vec()).ok()? })
     }
 
     fn mac(&self, bound: Bound<'_>, cursor: &[u8]) -> Hmac<Sha256> {
@@ -132,6 +171,15 @@ impl PageTokens {
         for indicator in &query.indicators {
             update_text(&mut mac, indicator.name());
         }
+        mac.update(cursor);
+        mac
+    }
+
+    fn alert_mac(&self, bound: AlertBound<'_>, cursor: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.mac_of(ALERT_VERSION, bound.caller, bound.tenant);
+        mac.update(&bound.epoch.to_be_bytes());
+        // Every field's value in quotes or as a word: no two questions look alike.
+        update_text(&mut mac, &format!("{:?}", bound.query));
         mac.update(cursor);
         mac
     }
@@ -156,6 +204,17 @@ impl PageTokens {
         mac.update(tenant.uuid().as_bytes());
         mac
     }
+}
+
+fn instant_bytes(at: DateTime<Utc>) -> impl Iterator<Item = u8> {
+    at.timestamp().to_be_bytes().into_iter().chain(at.timestamp_subsec_nanos().to_be_bytes())
+}
+
+/// Reads the instant behind the version of a cursor of [`CURSOR_BYTES`] at least.
+fn instant(cursor: &[u8]) -> Option<DateTime<Utc>> {
+    let seconds = i64::from_be_bytes(cursor.get(1..9)?.try_into().ok()?);
+    let nanos = u32::from_be_bytes(cursor.get(9..CURSOR_BYTES)?.try_into().ok()?);
+    DateTime::from_timestamp(seconds, nanos)
 }
 
 fn sealed(mut token: Vec<u8>, mac: Hmac<Sha256>) -> String {

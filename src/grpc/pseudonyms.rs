@@ -53,7 +53,7 @@ impl Pseudonyms {
                 number: number.0,
                 current_number: Some(named.user.0),
                 pseudonym: named.pseudonym.to_string(),
-                user: Some(render::identity(&grant, &named.identity)),
+                user: Some(render::identity(&grant, &named.shown)),
             },
         });
         let users = users.collect();

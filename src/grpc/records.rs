@@ -263,7 +263,8 @@ pub fn policy(record: &pb::PolicyRecord) -> Read {
     accept(fields, fact)
 }
 
-fn policy_id(fields: &mut Fields, id: &str) -> Option<PolicyId> {
+/// Reads the id of a policy.
+pub fn policy_id(fields: &mut Fields, id: &str) -> Option<PolicyId> {
     PolicyId::new(id).map_err(|error| fields.refuse(format_args!("policy_id"), error.to_string())).ok()
 }
 
@@ -370,8 +371,8 @@ pub fn risk_alert(record: &pb::ImportedRiskAlert) -> Read {
     let policy = policy_id(&mut fields, &record.policy_id);
     let user = fields.person(format_args!("user"), record.user.as_ref());
     demand_person(&mut fields, user.as_ref());
-    let severity = alert_severity(&mut fields, record.severity);
-    let status = alert_status(&mut fields, record.status);
+    let severity = alert_severity(&mut fields, format_args!("severity"), record.severity);
+    let status = alert_status(&mut fields, format_args!("status"), record.status);
     let created_at = fields.instant(format_args!("created_at"), record.created_at);
     let updated_at = fields.instant(format_args!("updated_at"), record.updated_at);
     let in_order = created_at.zip(updated_at).is_none_or(|(created, updated)| created <= updated);
@@ -396,18 +397,20 @@ pub fn risk_alert(record: &pb::ImportedRiskAlert) -> Read {
     accept(fields, fact)
 }
 
-fn alert_severity(fields: &mut Fields, severity: i32) -> Option<Severity> {
+/// Reads a severity that an alert can have.
+pub fn alert_severity(fields: &mut Fields, path: Arguments<'_>, severity: i32) -> Option<Severity> {
     let severity = match pb::Severity::try_from(severity) {
         Ok(pb::Severity::Low) => Some(Severity::Low),
         Ok(pb::Severity::Medium) => Some(Severity::Medium),
         Ok(pb::Severity::High) => Some(Severity::High),
         _ => None,
     };
-    fields.demand(severity.is_some(), format_args!("severity"), "must be LOW, MEDIUM or HIGH");
+    fields.demand(severity.is_some(), path, "must be LOW, MEDIUM or HIGH");
     severity
 }
 
-fn alert_status(fields: &mut Fields, status: i32) -> Option<Status> {
+/// Reads the state of a risk alert.
+pub fn alert_status(fields: &mut Fields, path: Arguments<'_>, status: i32) -> Option<Status> {
     let status = match pb::RiskAlertStatus::try_from(status) {
         Ok(pb::RiskAlertStatus::NeedsReview) => Some(Status::NeedsReview),
         Ok(pb::RiskAlertStatus::Confirmed) => Some(Status::Confirmed),
@@ -416,6 +419,6 @@ fn alert_status(fields: &mut Fields, status: i32) -> Option<Status> {
         Ok(pb::RiskAlertStatus::Unspecified) | Err(_) => None,
     };
     let rule = "must be NEEDS_REVIEW, CONFIRMED, RESOLVED or DISMISSED";
-    fields.demand(status.is_some(), format_args!("status"), rule);
+    fields.demand(status.is_some(), path, rule);
     status
 }

@@ -4,6 +4,7 @@ use crate::domain::activity::{Activity, Sensitivity};
 use crate::domain::dlp_alert::DlpAlert;
 use crate::domain::indicator::CUMULATIVE;
 use crate::domain::reason::Reason;
+use crate::domain::risk_alert::Status;
 use crate::domain::severity::Severity;
 use crate::domain::time::Window;
 use crate::domain::timeline::Summary;
@@ -265,6 +266,17 @@ pub fn severity(level: Severity) -> pb::Severity {
         Severity::Low => pb::Severity::Low,
         Severity::Medium => pb::Severity::Medium,
         Severity::High => pb::Severity::High,
+    }
+}
+
+/// Renders the state of a risk alert.
+#[must_use]
+pub fn alert_status(status: Status) -> pb::RiskAlertStatus {
+    match status {
+        Status::NeedsReview => pb::RiskAlertStatus::NeedsReview,
+        Status::Confirmed => pb::RiskAlertStatus::Confirmed,
+        Status::Resolved => pb::RiskAlertStatus::Resolved,
+        Status::Dismissed => pb::RiskAlertStatus::Dismissed,
     }
 }
 

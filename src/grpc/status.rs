@@ -2,6 +2,8 @@
 //! `error_reason.proto`, and none holds personal data or a rejected value.
 
 use crate::auth::Unauthenticated;
+use crate::domain::decision::Undecided;
+use crate::domain::risk_alert::Status as AlertStatus;
 use crate::gate::admission::{AuditUnavailable, Refusal, SharingOff, Unavailable};
 use crate::gate::caller::Denied;
 use crate::pb;
@@ -24,8 +26,18 @@ pub fn reason_name(reason: ErrorReason) -> &'static str {
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
-fn status(code: Code, reason: ErrorReason, message: &str, mut details: ErrorDetails) -> Status {
-    details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+fn status(code: Code, reason: ErrorReason, message: &str, details: ErrorDetails) -> Status {
+    status_of(code, reason, message, details, HashMap::new())
+}
+
+fn status_of(
+    code: Code,
+    reason: ErrorReason,
+    message: &str,
+    mut details: ErrorDetails,
+    metadata: HashMap<String, String>,
+) -> Status {
+    details.set_error_info(reason_name(reason), DOMAIN, metadata);
     Status::with_error_details(code, message, details)
 }
 
@@ -178,12 +190,49 @@ pub fn audit_unavailable(cause: &AuditUnavailable) -> Status {
 /// The settings changed since the caller read them.
 #[must_use]
 pub fn etag_mismatch() -> Status {
-    status(
-        Code::Aborted,
-        ErrorReason::EtagMismatch,
-        "the settings have changed since this etag was read; read them again and repeat",
-        ErrorDetails::new(),
-    )
+    changed("the settings have changed since this etag was read; read them again and repeat")
+}
+
+fn changed(message: &str) -> Status {
+    status(Code::Aborted, ErrorReason::EtagMismatch, message, ErrorDetails::new())
+}
+
+/// There is no such risk alert for the caller.
+#[must_use]
+pub fn risk_alert_not_found() -> Status {
+    let message = "there is no such risk alert";
+    status(Code::NotFound, ErrorReason::RiskAlertNotFound, message, ErrorDetails::new())
+}
+
+/// A decision about a risk alert was not taken.
+#[must_use]
+pub fn undecided(undecided: &Undecided) -> Status {
+    match undecided {
+        Undecided::Unknown => risk_alert_not_found(),
+        Undecided::Changed => {
+            changed("the risk alert has changed since this etag was read; read it again and repeat")
+        }
+        Undecided::Illegal { from, to } => {
+            let (from, to) = (state(*from), state(*to));
+            let message = format!("a risk alert does not go from {from} to {to}");
+            status_of(
+                Code::FailedPrecondition,
+                ErrorReason::TransitionNotAllowed,
+                &message,
+                ErrorDetails::new(),
+                [("from".to_owned(), from.to_owned()), ("to".to_owned(), to.to_owned())].into(),
+            )
+        }
+    }
+}
+
+fn state(status: AlertStatus) -> &'static str {
+    match status {
+        AlertStatus::NeedsReview => "NEEDS_REVIEW",
+        AlertStatus::Confirmed => "CONFIRMED",
+        AlertStatus::Resolved => "RESOLVED",
+        AlertStatus::Dismissed => "DISMISSED",
+    }
 }
 
 /// The server has no room for the call, or the message is too large.

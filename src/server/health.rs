@@ -1,6 +1,6 @@
 //! What health says: which services can answer at the moment. `docs/security.md` says what it tells whom.
 
-use super::{Auditing, Enriching, IncidentPages, Ingesting, Resolving, SettingsOf};
+use super::{Auditing, Enriching, IncidentPages, Ingesting, Resolving, Reviewing, SettingsOf};
 use crate::store::{Condition, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,10 @@ use tonic_health::server::HealthReporter;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Every service, and the empty name, which stands for all of them together.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     Enriching::NAME,
     IncidentPages::NAME,
+    Reviewing::NAME,
     Ingesting::NAME,
     SettingsOf::NAME,
     Auditing::NAME,
@@ -92,7 +93,7 @@ async fn say(reporter: &HealthReporter, condition: Condition) {
 /// log; facts come in without it.
 fn serves(name: &str, Condition { reads, commits, audits }: Condition) -> bool {
     match name {
-        Enriching::NAME | IncidentPages::NAME | Resolving::NAME => reads && audits,
+        Enriching::NAME | IncidentPages::NAME | Reviewing::NAME | Resolving::NAME => reads && audits,
         Ingesting::NAME => commits,
         SettingsOf::NAME => commits && audits,
         Auditing::NAME => audits,
@@ -112,7 +113,8 @@ mod tests {
     fn a_service_serves_while_the_store_can_do_what_it_needs() {
         let sound = Condition { reads: true, commits: true, audits: true };
         assert_eq!(serving(sound), NAMES);
-        let readers = [Enriching::NAME, IncidentPages::NAME, Auditing::NAME, Resolving::NAME];
+        let readers =
+            [Enriching::NAME, IncidentPages::NAME, Reviewing::NAME, Auditing::NAME, Resolving::NAME];
         assert_eq!(serving(Condition { commits: false, ..sound }), readers);
         assert_eq!(serving(Condition { audits: false, ..sound }), [Ingesting::NAME]);
         let writers = [Ingesting::NAME, SettingsOf::NAME, Auditing::NAME];

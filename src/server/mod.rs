@@ -25,6 +25,7 @@ use crate::grpc::methods::{Methods, Times};
 use crate::grpc::page::PageTokens;
 use crate::grpc::pseudonyms::Pseudonyms;
 use crate::grpc::rate::TenantRate;
+use crate::grpc::risk_alerts::RiskAlerts;
 use crate::grpc::room::ANSWER_BYTES_MAX;
 use crate::grpc::settings::SettingsDesk;
 use crate::pb;
@@ -33,6 +34,7 @@ use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::incident_service_server::IncidentServiceServer;
 use crate::pb::ingest_service_server::IngestServiceServer;
 use crate::pb::pseudonym_service_server::PseudonymServiceServer;
+use crate::pb::risk_alert_service_server::RiskAlertServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -194,6 +196,7 @@ type IncidentPages = IncidentServiceServer<Incidents>;
 type Ingesting = IngestServiceServer<Ingest>;
 type SettingsOf = SettingsServiceServer<SettingsDesk>;
 type Auditing = AuditServiceServer<AuditDesk>;
+type Reviewing = RiskAlertServiceServer<RiskAlerts>;
 type Resolving = PseudonymServiceServer<Pseudonyms>;
 
 struct Services {
@@ -203,6 +206,7 @@ struct Services {
     settings: SettingsOf,
     audit: Auditing,
     pseudonyms: Resolving,
+    risk_alerts: Reviewing,
     calls: CallLimit,
     auth: AuthLayer,
     reflection_auth: AuthLayer,
@@ -226,6 +230,7 @@ impl Services {
         let enrichment =
             Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
         let pseudonyms = Pseudonyms { gate: gate.clone() };
+        let risk_alerts = RiskAlerts { gate: gate.clone(), tokens: Arc::clone(&tokens) };
         let incidents = Incidents { gate: gate.clone(), engine, tokens };
         let ingest = Ingest { gate: gate.clone(), recorder };
         let settings = SettingsDesk { gate, decisions };
@@ -243,6 +248,9 @@ impl Services {
                 .max_decoding_message_size(small)
                 .max_encoding_message_size(ANSWER_BYTES_MAX),
             pseudonyms: Resolving::new(pseudonyms)
+                .max_decoding_message_size(small)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            risk_alerts: Reviewing::new(risk_alerts)
                 .max_decoding_message_size(small)
                 .max_encoding_message_size(ANSWER_BYTES_MAX),
             calls: CallLimit::new(limits.max_concurrent_requests),
@@ -264,7 +272,8 @@ impl Services {
         let settings = ServiceBuilder::new().layer(CallLimit::none()).layer(self.auth).layer(room);
         let routes = Routes::new(gated.clone().named_layer(self.enrichment))
             .add_service(gated.clone().named_layer(self.incidents))
-            .add_service(gated.named_layer(self.pseudonyms))
+            .add_service(gated.clone().named_layer(self.pseudonyms))
+            .add_service(gated.named_layer(self.risk_alerts))
             .add_service(plain.clone().named_layer(self.ingest))
             .add_service(plain.named_layer(self.audit))
             .add_service(settings.named_layer(self.settings))

@@ -9,13 +9,16 @@ pub mod conformance;
 pub mod embedded;
 
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
+use crate::domain::decision::{AlertChange, Decision, RiskAlertQuery, Undecided};
 use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{RiskAlertId, TenantId};
 use crate::domain::pseudonym::Pseudonym;
+use crate::domain::risk_alert::RiskAlert;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -121,6 +124,28 @@ pub trait Store: Send + Sync + 'static {
     /// or was erased. A number that went into another is that one.
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError>;
 
+    /// Reads risk alerts of the hold's tenant that are wanted, the newest first, those of one instant by id, from behind
+    /// a cursor: at most `size`, and fewer, even none, when they are far apart. Their histories are left out.
+    async fn risk_alerts(
+        &self,
+        hold: &Hold,
+        query: &RiskAlertQuery,
+        after: Option<&AlertCursor>,
+        size: usize,
+    ) -> Result<AlertPage, StoreError>;
+
+    /// Reads one risk alert of the hold's tenant with its history, or none: a page of at most one.
+    async fn risk_alert(&self, hold: &Hold, alert: &RiskAlertId) -> Result<AlertPage, StoreError>;
+
+    /// Takes a reviewer's decision. Once it is durable and seen by every later read, this returns. The event is recorded
+    /// before, with the number of whom the alert is about; a decision that is not taken leaves no line.
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        decision: Decision,
+        event: AuditEvent,
+    ) -> Result<Result<(), Undecided>, StoreError>;
+
     /// Says what it can do now, without a wait.
     async fn condition(&self) -> Condition;
 
@@ -138,6 +163,37 @@ pub struct Condition {
     pub commits: bool,
     /// Writes audit lines.
     pub audits: bool,
+}
+
+/// Some of a tenant's risk alerts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AlertPage {
+    /// The tenant's settings and policies.
+    pub rules: Arc<TenantRules>,
+    /// The alerts.
+    pub alerts: Vec<ReviewedAlert>,
+    /// Where to go on, if there may be more.
+    pub next: Option<AlertCursor>,
+}
+
+/// A risk alert as reviewers see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReviewedAlert {
+    /// The alert.
+    pub alert: RiskAlert,
+    /// Whom it is about.
+    pub user: Named,
+    /// The states that it was in, the oldest first, each with another status or severity than the one before.
+    pub history: Vec<AlertChange>,
+}
+
+/// Where a page of risk alerts ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertCursor {
+    /// When the last alert that was looked at was raised.
+    pub created_at: DateTime<Utc>,
+    /// Its id.
+    pub id: RiskAlertId,
 }
 
 /// Some of a tenant's audit lines.
@@ -187,8 +243,10 @@ pub struct Named {
     pub user: UserNo,
     /// The pseudonym, given with the first fact and kept for ever.
     pub pseudonym: Pseudonym,
-    /// The names.
+    /// All names and keys by which the user is known.
     pub identity: Identity,
+    /// The names to show: those that were declared, or all of somebody whom nobody declared.
+    pub shown: Identity,
 }
 
 /// What is known of some people at one instant.

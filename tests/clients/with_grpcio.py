@@ -14,7 +14,7 @@ channel = grpc.insecure_channel(address)
 database = ProtoReflectionDescriptorDatabase(channel)
 pool = DescriptorPool(database)
 services = [name for name in database.get_services() if name.startswith("riskshare.v1.")]
-assert len(services) == 6, services
+assert len(services) == 7, services
 
 
 def call(service, method, request):
@@ -44,4 +44,4 @@ except grpc.RpcError as error:
     details["google.rpc.BadRequest"].Unpack(request)
     assert info.reason == "INVALID_FIELD", info
     assert [violation.field for violation in request.field_violations] == ["tenant_id"], request
-print("grpcio: learned six services by reflection, an alert enriched, an error's details read")
+print("grpcio: learned seven services by reflection, an alert enriched, an error's details read")

@@ -19,6 +19,7 @@ mod off_is_off;
 mod off_while_reading;
 mod pseudonyms;
 mod raw;
+mod risk_alerts;
 mod readings;
 mod reasons;
 mod reflection;

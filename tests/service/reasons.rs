@@ -59,6 +59,8 @@ async fn every_reason_is_met_over_the_wire() {
         (Code::DeadlineExceeded, too_late(&world).await),
         (Code::Unimplemented, called_in_another_way(&world).await),
         (Code::ResourceExhausted, too_often().await),
+        (Code::NotFound, risk_alert(&tenant, "nothing", 4).await),
+        (Code::FailedPrecondition, risk_alert(&tenant, "ra-1", 3).await),
     ];
     let met: BTreeMap<String, (Code, Status)> = met
         .into_iter()
@@ -72,6 +74,28 @@ async fn every_reason_is_met_over_the_wire() {
         }
     }
     assert_eq!(met.len(), reasons().count(), "no refusal has another reason");
+}
+
+/// Returns the refusal of a decision about a risk alert: there is one, which needs review.
+async fn risk_alert(tenant: &Tenant<'_>, id: &str, status: i32) -> Status {
+    let at = Some(timestamp(at(NOON)));
+    let alert = pb::ImportedRiskAlert {
+        alert_id: "ra-1".to_owned(),
+        policy_id: "leaks".to_owned(),
+        user: Some(upn(JOHN)),
+        severity: pb::Severity::Low.into(),
+        status: pb::RiskAlertStatus::NeedsReview.into(),
+        created_at: at,
+        updated_at: at,
+        exfiltration: true,
+    };
+    let (tenant_id, alerts) = (tenant.id.clone(), vec![alert]);
+    let request = pb::ImportRiskAlertsRequest { tenant_id: tenant_id.clone(), alerts, raw_records: vec![] };
+    tenant.world.ingest().import_risk_alerts(request).await.unwrap();
+    let decision =
+        pb::UpdateRiskAlertStatusRequest { tenant_id, alert_id: id.to_owned(), status, ..Default::default() };
+    let answer = send(tenant.world, "RiskAlertService/UpdateRiskAlertStatus", decision.encode_to_vec()).await;
+    answer.unwrap_err()
 }
 
 async fn sharing_off(world: &World) -> Status {

@@ -8,7 +8,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -17,6 +17,7 @@ const SERVICES: [&str; 9] = [
     "riskshare.v1.IncidentService",
     "riskshare.v1.IngestService",
     "riskshare.v1.PseudonymService",
+    "riskshare.v1.RiskAlertService",
     "riskshare.v1.SettingsService",
 ];
 

@@ -4,8 +4,9 @@ use crate::world::*;
 use riskshare::auth::{Anyone, Authenticator, Presented};
 use riskshare::clock::ManualClock;
 use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
+use riskshare::domain::decision::{Decision, RiskAlertQuery, Undecided};
 use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
-use riskshare::domain::ids::TenantId;
+use riskshare::domain::ids::{RiskAlertId, TenantId};
 use riskshare::domain::settings::Settings;
 use riskshare::domain::time::UtcDay;
 use riskshare::domain::user::{Identity, IdentityKey, UserNo};
@@ -23,15 +24,17 @@ use riskshare::grpc::incidents::Incidents;
 use riskshare::grpc::ingest::Ingest;
 use riskshare::grpc::page::PageTokens;
 use riskshare::grpc::pseudonyms::Pseudonyms;
+use riskshare::grpc::risk_alerts::RiskAlerts;
 use riskshare::grpc::settings::SettingsDesk;
 use riskshare::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use riskshare::pb::audit_service_server::AuditServiceServer;
 use riskshare::pb::incident_service_server::IncidentServiceServer;
 use riskshare::pb::ingest_service_server::IngestServiceServer;
 use riskshare::pb::pseudonym_service_server::PseudonymServiceServer;
+use riskshare::pb::risk_alert_service_server::RiskAlertServiceServer;
 use riskshare::pb::settings_service_server::SettingsServiceServer;
 use riskshare::store::embedded::EmbeddedStore;
-use riskshare::store::{AuditCursor, AuditPage};
+use riskshare::store::{AlertCursor, AlertPage, AuditCursor, AuditPage};
 use riskshare::store::{
     ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings,
 };
@@ -65,6 +68,9 @@ pub enum Call {
     AuditPage,
     Named,
     VerifyAudit,
+    RiskAlerts,
+    RiskAlert,
+    Decide,
 }
 
 pub struct Tampered {
@@ -212,6 +218,32 @@ impl Store for Tampered {
         self.store.named(tenant, users).await
     }
 
+    async fn risk_alerts(
+        &self,
+        hold: &Hold,
+        query: &RiskAlertQuery,
+        after: Option<&AlertCursor>,
+        size: usize,
+    ) -> Result<AlertPage, StoreError> {
+        self.check(Call::RiskAlerts)?;
+        self.store.risk_alerts(hold, query, after, size).await
+    }
+
+    async fn risk_alert(&self, hold: &Hold, alert: &RiskAlertId) -> Result<AlertPage, StoreError> {
+        self.check(Call::RiskAlert)?;
+        self.store.risk_alert(hold, alert).await
+    }
+
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        decision: Decision,
+        event: AuditEvent,
+    ) -> Result<Result<(), Undecided>, StoreError> {
+        self.check(Call::Decide)?;
+        self.store.decide(tenant, decision, event).await
+    }
+
     async fn condition(&self) -> Condition {
         self.store.condition().await
     }
@@ -268,16 +300,22 @@ impl Services {
         Pseudonyms { gate: self.gate.clone() }
     }
 
+    fn risk_alerts(&self) -> RiskAlerts {
+        RiskAlerts { gate: self.gate.clone(), tokens: Arc::clone(&self.tokens) }
+    }
+
     /// Serves them until the test ends.
     pub async fn serve(&self) -> Channel {
         let auth = AuthLayer::new(Arc::new(Anyone::default()));
         let enrichment = HandOverLayer.named_layer(AlertEnrichmentServiceServer::new(self.enrichment()));
         let incidents = HandOverLayer.named_layer(IncidentServiceServer::new(self.incidents()));
         let pseudonyms = HandOverLayer.named_layer(PseudonymServiceServer::new(self.pseudonyms()));
+        let risk_alerts = HandOverLayer.named_layer(RiskAlertServiceServer::new(self.risk_alerts()));
         let router = Server::builder()
             .add_service(auth.named_layer(enrichment))
             .add_service(auth.named_layer(incidents))
             .add_service(auth.named_layer(pseudonyms))
+            .add_service(auth.named_layer(risk_alerts))
             .add_service(auth.named_layer(IngestServiceServer::new(self.ingest())))
             .add_service(auth.named_layer(SettingsServiceServer::new(self.settings())))
             .add_service(auth.named_layer(AuditServiceServer::new(self.audit())));

@@ -135,6 +135,31 @@ fn copilot_cases(tenant_id: &str) -> Vec<Case> {
     ]
 }
 
+fn risk_alert_cases(tenant_id: &str) -> Vec<Case> {
+    let (tenant_id, alert_id) = (tenant_id.to_owned(), "ra-1".to_owned());
+    let all = pb::ListRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+    let one = pb::GetRiskAlertRequest { tenant_id: tenant_id.clone(), alert_id: alert_id.clone() };
+    let decision = pb::UpdateRiskAlertStatusRequest {
+        tenant_id,
+        alert_id,
+        status: pb::RiskAlertStatus::Confirmed.into(),
+        ..Default::default()
+    };
+    vec![
+        (
+            "RiskAlertService/ListRiskAlerts",
+            all.encode_to_vec(),
+            &[Call::Hold, Call::RiskAlerts, Call::Record],
+        ),
+        ("RiskAlertService/GetRiskAlert", one.encode_to_vec(), &[Call::Hold, Call::RiskAlert, Call::Record]),
+        (
+            "RiskAlertService/UpdateRiskAlertStatus",
+            decision.encode_to_vec(),
+            &[Call::Hold, Call::RiskAlert, Call::Decide, Call::Record],
+        ),
+    ]
+}
+
 fn audit_cases(tenant_id: &str) -> Vec<Case> {
     let tenant_id = tenant_id.to_owned();
     let list = pb::ListAuditEventsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
@@ -180,6 +205,7 @@ async fn every_rpc_refuses_while_the_store_cannot_answer_and_tells_nothing() {
     let channel = Services::over(&store).serve().await;
     let mut cases = cases(&tenant.to_string());
     cases.extend(copilot_cases(&tenant.to_string()));
+    cases.extend(risk_alert_cases(&tenant.to_string()));
     cases.extend(audit_cases(&tenant.to_string()));
     assert_eq!(cases.iter().map(|(rpc, _, _)| (*rpc).to_owned()).collect::<BTreeSet<_>>(), rpcs());
     for (rpc, request, calls) in cases {

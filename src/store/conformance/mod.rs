@@ -8,6 +8,7 @@ mod erasure;
 mod facts;
 mod model;
 mod people;
+mod reviews;
 mod switch;
 
 pub use model::agrees_with_the_model;
@@ -30,6 +31,7 @@ pub use audit::*;
 pub use erasure::*;
 pub use facts::*;
 pub use people::*;
+pub use reviews::*;
 pub use switch::*;
 
 /// Where an engine keeps a store. Opening it again, after the store was dropped, finds what was there.
@@ -63,6 +65,9 @@ macro_rules! conformance {
             an_erased_person_is_nowhere_and_everybody_else_is_as_before,
             whoever_cannot_be_one_person_is_not_erased,
             a_pseudonym_is_kept_for_ever_and_is_nobody_elses,
+            risk_alerts_are_listed_newest_first_and_pages_join_without_gap,
+            a_decision_holds_at_once_and_is_kept_with_who_and_why,
+            an_alert_that_rises_is_kept_with_each_severity_that_it_had,
             what_was_written_down_is_read_in_order_and_survives_a_restart,
             pages_join_without_gap_and_end_though_the_log_grows,
             a_line_that_somebody_kept_is_found_or_missed,

@@ -71,6 +71,17 @@ pub enum Change {
     },
     /// These numbers were people who were erased. No number comes again.
     Erased(BTreeSet<UserNo>),
+    /// A reviewer decided about a risk alert, which is now this.
+    Decided {
+        /// Whose.
+        user: UserNo,
+        /// The alert.
+        alert: RiskAlert,
+        /// Who decided.
+        by: String,
+        /// Why.
+        comment: String,
+    },
 }
 
 impl Change {
@@ -126,6 +137,13 @@ impl Change {
                     write_no(out, *user);
                 }
             }
+            Self::Decided { user, alert, by, comment } => {
+                out.byte(10);
+                write_no(out, *user);
+                write_alert(out, alert);
+                out.text(by);
+                out.text(comment);
+            }
         }
     }
 
@@ -154,6 +172,12 @@ impl Change {
                 pseudonym: Pseudonym::numbered(from.small()?).ok_or(Malformed)?,
             },
             9 => Self::Erased(from.several(read_no)?),
+            10 => Self::Decided {
+                user: read_no(from)?,
+                alert: read_alert(from)?,
+                by: from.text()?.to_string(),
+                comment: from.text()?.to_string(),
+            },
             _ => return Err(Malformed),
         })
     }

@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::log::{Log, Part, RewriteFailed, WriteFailed};
 use super::plan::{Evaluate, plan};
 use crate::domain::audit::{AuditEvent, AuditOutcome};
+use crate::domain::decision::{Decision, Undecided};
 use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -59,6 +60,17 @@ pub enum Command {
         event: Box<AuditEvent>,
         /// Where the answer goes.
         reply: Reply<Option<u64>>,
+    },
+    /// Take a decision about a risk alert.
+    Decide {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        decision: Box<Decision>,
+        /// What is written down of it.
+        event: Box<AuditEvent>,
+        /// Where the answer goes.
+        reply: Reply<Result<(), Undecided>>,
     },
     /// Make everything durable and stop.
     Stop,
@@ -238,6 +250,11 @@ impl Writer {
                 let _ = reply.send(erased);
                 Ok(())
             }
+            Command::Decide { tenant, decision, event, reply } => {
+                let decided = self.review(tenant, *decision, *event)?;
+                let _ = reply.send(decided);
+                Ok(())
+            }
             Command::Stop => Err(Stop::Asked),
         }
     }
@@ -269,16 +286,9 @@ impl Writer {
     /// Settings that turn sharing on are durable before the switch opens; whoever turned it off has closed it.
     fn decide(&mut self, tenant: TenantId, settings: VersionedSettings, epoch: u64) -> Result<(), Stop> {
         let is_open = settings.settings.data_sharing;
-        let change = Change::Settings { settings, epoch };
-        let mut out = Encoder::default();
-        out.uuid(tenant.uuid());
-        change.write(&mut out);
-        self.log.write(&[Part { day: None, activities: 0, payload: out.finish() }])?;
-        let ledger = self.ledger(tenant);
-        ledger.apply(change)?;
-        ledger.show();
+        self.commit_alone(tenant, Change::Settings { settings, epoch })?;
         if is_open {
-            ledger.tenant().switch.open();
+            self.ledger(tenant).tenant().switch.open();
         }
         Ok(())
     }
@@ -321,6 +331,44 @@ impl Writer {
         change.write(&mut last);
         let without = Without { tenant, erasure };
         self.log.write_anew(&self.folder, &without, &last.finish())?;
+        let ledger = self.ledger(tenant);
+        ledger.apply(change)?;
+        ledger.show();
+        Ok(())
+    }
+
+    /// A decision that is taken is written down before.
+    fn review(
+        &mut self,
+        tenant: TenantId,
+        decision: Decision,
+        event: AuditEvent,
+    ) -> Result<Result<Result<(), Undecided>, StoreError>, Stop> {
+        let ledger = self.ledger(tenant);
+        let known = ledger.alerted(&decision.alert).and_then(|user| {
+            Some((user, ledger.look(user, |facts| facts.alerts.get(&decision.alert).cloned())??))
+        });
+        let decided =
+            known.ok_or(Undecided::Unknown).and_then(|(user, alert)| Ok((user, alert.decided(&decision)?)));
+        let (user, alert) = match decided {
+            Ok(decided) => decided,
+            Err(undecided) => return Ok(Ok(Err(undecided))),
+        };
+        let event = AuditEvent { users: vec![user], ..event };
+        if let Err(unavailable) = audit::record_now(&self.lines, tenant, event) {
+            return Ok(Err(unavailable));
+        }
+        let change = Change::Decided { user, alert, by: decision.by, comment: decision.comment };
+        self.commit_alone(tenant, change)?;
+        Ok(Ok(Ok(())))
+    }
+
+    /// Makes one change durable, then shows it.
+    fn commit_alone(&mut self, tenant: TenantId, change: Change) -> Result<(), Stop> {
+        let mut out = Encoder::default();
+        out.uuid(tenant.uuid());
+        change.write(&mut out);
+        self.log.write(&[Part { day: None, activities: 0, payload: out.finish() }])?;
         let ledger = self.ledger(tenant);
         ledger.apply(change)?;
         ledger.show();

@@ -26,6 +26,7 @@ impl Erasure {
             Change::Membership { user, .. }
             | Change::Trigger { user, .. }
             | Change::Alert { user, .. }
+            | Change::Decided { user, .. }
             | Change::Pseudonym { user, .. } => self.numbers.contains(user),
             Change::Policy(_) | Change::Settings { .. } | Change::Erased(_) => false,
         };

@@ -1,11 +1,13 @@
 //! What is known, in memory, as readers see it. Readers never wait for the disk and never hold a writer up.
 
+use super::reviews::{Review, Reviews};
 use super::switch::Switch;
+use crate::domain::decision::RiskAlertQuery;
 use crate::domain::facts::{SharedFacts, TenantRules};
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{RiskAlertId, TenantId};
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::user::{Identity, IdentityKey, UserNo};
-use crate::store::{Named, Snapshot, VersionedSettings};
+use crate::store::{AlertCursor, AlertPage, Named, ReviewedAlert, Snapshot, VersionedSettings};
 use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// How often a reader that met a writer tries again before it makes the writer wait.
 const TRIES: usize = 32;
+/// So many risk alerts are looked at for a page.
+const REVIEWS_MAX: usize = 10_000;
 /// Tenants are many and mostly small: few shards each.
 const SHARDS: usize = 8;
 
@@ -37,6 +41,8 @@ pub struct Tenant {
     pseudonyms: DashMap<UserNo, Pseudonym>,
     /// Where numbers went that turned out to be somebody else.
     moved: DashMap<UserNo, UserNo>,
+    /// The risk alerts.
+    pub reviews: Reviews,
 }
 
 /// A tenant's rules and the version of the settings in them.
@@ -65,6 +71,10 @@ pub struct Shown {
     pub moved: Vec<(UserNo, UserNo)>,
     /// Numbers of which nothing may be left.
     pub erased: Vec<UserNo>,
+    /// What is now kept of risk alerts.
+    pub reviews: Vec<(RiskAlertId, Review)>,
+    /// Risk alerts of which nothing may be left.
+    pub unreviewed: Vec<RiskAlertId>,
 }
 
 impl Index {
@@ -100,6 +110,7 @@ impl Tenant {
             users: DashMap::with_shard_amount(SHARDS),
             pseudonyms: DashMap::with_shard_amount(SHARDS),
             moved: DashMap::with_shard_amount(SHARDS),
+            reviews: Reviews::default(),
         }
     }
 
@@ -130,8 +141,40 @@ impl Tenant {
             user = into;
         }
         let pseudonym = *self.pseudonyms.get(&user)?;
-        let identity = self.facts(user)?.user.identity.clone();
-        Some(Named { user, pseudonym, identity })
+        let facts = self.facts(user)?;
+        let identity = facts.user.identity.clone();
+        let shown = facts.user.declared_identity().unwrap_or_else(|| identity.clone());
+        Some(Named { user, pseudonym, identity, shown })
+    }
+
+    /// Returns a risk alert as reviewers see it.
+    pub fn reviewed(&self, id: &RiskAlertId) -> Option<ReviewedAlert> {
+        let review = self.reviews.get(id)?;
+        let user = self.named(review.user)?;
+        let alert = self.facts(user.user)?.alerts.get(id)?.clone();
+        Some(ReviewedAlert { alert, user, history: review.history.clone() })
+    }
+
+    /// Returns a page of the risk alerts that are wanted, without their histories.
+    pub fn reviewed_page(
+        &self,
+        query: &RiskAlertQuery,
+        after: Option<&AlertCursor>,
+        size: usize,
+    ) -> AlertPage {
+        let places = self.reviews.behind(after, REVIEWS_MAX);
+        let is_cut = places.len() == REVIEWS_MAX;
+        let (mut alerts, mut last) = (Vec::new(), None);
+        let mut places = places.into_iter().peekable();
+        while alerts.len() < size
+            && let Some(place) = places.next()
+        {
+            let reviewed = self.reviewed(&place.id).filter(|one| query.wants(&one.alert));
+            alerts.extend(reviewed.map(|one| ReviewedAlert { history: Vec::new(), ..one }));
+            last = Some(place);
+        }
+        let next = last.filter(|_| is_cut || places.peek().is_some());
+        AlertPage { rules: self.decided().rules, alerts, next }
     }
 
     /// Returns the users of whom `wanted` holds.
@@ -160,6 +203,12 @@ impl Tenant {
         }
         for (from, into) in shown.moved {
             self.moved.insert(from, into);
+        }
+        for (alert, review) in shown.reviews {
+            self.reviews.put(alert, review);
+        }
+        for alert in shown.unreviewed {
+            self.reviews.remove(&alert);
         }
         for user in shown.erased {
             self.users.remove(&user);

@@ -6,11 +6,13 @@ use super::change::Change;
 use super::codec::Malformed;
 use super::erasure::Erasure;
 use super::index::{Decided, Shown, Tenant};
+use super::reviews::Review;
 use super::texts::Texts;
 use crate::domain::activity::Activity;
 use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
 use crate::domain::pseudonym::Pseudonym;
+use crate::domain::risk_alert::RiskAlert;
 use crate::domain::time::{UtcDay, Window};
 use crate::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -38,6 +40,8 @@ pub struct Ledger {
     new_pseudonyms: Vec<(UserNo, Pseudonym)>,
     moved: Vec<(UserNo, UserNo)>,
     erased: Vec<UserNo>,
+    reviews: HashMap<RiskAlertId, Review>,
+    unreviewed: Vec<RiskAlertId>,
     rules: Option<TenantRules>,
     texts: Texts,
 }
@@ -61,6 +65,8 @@ impl Ledger {
             new_pseudonyms: Vec::new(),
             moved: Vec::new(),
             erased: Vec::new(),
+            reviews: HashMap::new(),
+            unreviewed: Vec::new(),
             rules: None,
             texts: Texts::default(),
         }
@@ -165,11 +171,8 @@ impl Ledger {
                 self.draft(user)?.triggers.insert(trigger);
                 Ok(())
             }
-            Change::Alert { user, alert } => {
-                self.alerts.insert(alert.id.clone(), user);
-                self.draft(user)?.alerts.insert(alert.id.clone(), alert);
-                Ok(())
-            }
+            Change::Alert { user, alert } => self.review(user, alert, None, String::new()),
+            Change::Decided { user, alert, by, comment } => self.review(user, alert, Some(by), comment),
             Change::Settings { settings, epoch: _ } => {
                 self.rules_mut().settings = settings.settings;
                 self.decided.version = settings.version;
@@ -183,6 +186,28 @@ impl Ledger {
             }
             Change::Erased(users) => self.erase(&users),
         }
+    }
+
+    /// Takes the new state of a risk alert.
+    fn review(
+        &mut self,
+        user: UserNo,
+        alert: RiskAlert,
+        by: Option<String>,
+        comment: String,
+    ) -> Result<(), Malformed> {
+        let id = &alert.id;
+        if !self.reviews.contains_key(id) {
+            let shown = self.tenant.reviews.get(id);
+            let review = shown.map_or_else(|| Review::of(user, &alert), |shown| (*shown).clone());
+            self.reviews.insert(id.clone(), review);
+        }
+        let review = self.reviews.get_mut(id).ok_or(Malformed)?;
+        review.user = user;
+        review.note(&alert, by, comment);
+        self.alerts.insert(id.clone(), user);
+        self.draft(user)?.alerts.insert(id.clone(), alert);
+        Ok(())
     }
 
     /// Adds one activity.
@@ -235,6 +260,8 @@ impl Ledger {
             pseudonyms: std::mem::take(&mut self.new_pseudonyms),
             moved: std::mem::take(&mut self.moved),
             erased: std::mem::take(&mut self.erased),
+            reviews: std::mem::take(&mut self.reviews).into_iter().collect(),
+            unreviewed: std::mem::take(&mut self.unreviewed),
         });
     }
 
@@ -337,6 +364,8 @@ impl Ledger {
         }
         for alert in facts.alerts.keys() {
             self.alerts.remove(alert);
+            self.reviews.remove(alert);
+            self.unreviewed.push(alert.clone());
         }
         for members in self.members.values_mut() {
             members.remove(&user);

@@ -1,7 +1,7 @@
 //! The embedded engine: fjall for the truth, memory for reads.
 //!
 //! `folder` and `log` are the disk, `record`, `codec` and `change` the bytes on it; `index` and `switch` are what
-//! readers see; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
+//! readers see; `reviews` is what reviewers see of risk alerts; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
 //! start. `audit` is the audit log, with a thread of its own. `docs/storage.md` says what is promised.
 
 mod audit;
@@ -17,6 +17,7 @@ mod log;
 mod plan;
 mod record;
 mod replay;
+mod reviews;
 mod switch;
 mod texts;
 
@@ -27,13 +28,14 @@ pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;
 
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
+use crate::domain::decision::{Decision, RiskAlertQuery, Undecided};
 use crate::domain::facts::{Batch, Outcome};
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{RiskAlertId, TenantId};
 use crate::domain::risk_alert::evaluate;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
-use crate::store::{AuditCursor, AuditPage};
+use crate::store::{AlertCursor, AlertPage, AuditCursor, AuditPage};
 use crate::store::{ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
 use audit::Audit;
@@ -167,6 +169,33 @@ impl Store for EmbeddedStore {
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
         let known = self.index.get(tenant);
         Ok(users.iter().map(|user| known.as_ref()?.named(*user)).collect())
+    }
+
+    async fn risk_alerts(
+        &self,
+        hold: &Hold,
+        query: &RiskAlertQuery,
+        after: Option<&AlertCursor>,
+        size: usize,
+    ) -> Result<AlertPage, StoreError> {
+        let known = self.index.get(hold.tenant());
+        Ok(known.map(|known| known.reviewed_page(query, after, size)).unwrap_or_default())
+    }
+
+    async fn risk_alert(&self, hold: &Hold, alert: &RiskAlertId) -> Result<AlertPage, StoreError> {
+        let Some(known) = self.index.get(hold.tenant()) else { return Ok(AlertPage::default()) };
+        let alerts = known.reviewed(alert).into_iter().collect();
+        Ok(AlertPage { rules: known.decided().rules, alerts, next: None })
+    }
+
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        decision: Decision,
+        event: AuditEvent,
+    ) -> Result<Result<(), Undecided>, StoreError> {
+        let (decision, event) = (Box::new(decision), Box::new(event));
+        ask(&self.committer.commands(), |reply| Command::Decide { tenant, decision, event, reply }).await
     }
 
     async fn condition(&self) -> Condition {

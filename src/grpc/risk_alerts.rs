@@ -1,0 +1,210 @@
+//! `RiskAlertService`: the risk alerts of insider risk management, for those who review them.
+
+use crate::domain::decision::{AlertChange, COMMENT_BYTES_MAX, RiskAlertQuery};
+use crate::domain::ids::RiskAlertId;
+use crate::domain::risk_alert::{Origin, Status as AlertStatus};
+use crate::engine::alerts::{AlertPage, ReviewedAlert};
+use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::gate::audit::About;
+use crate::gate::caller::Access;
+use crate::gate::rights::Right;
+use crate::grpc::auth;
+use crate::grpc::page::{AlertBound, PageTokens};
+use crate::grpc::parse::Fields;
+use crate::grpc::records::{alert_severity, alert_status, policy_id};
+use crate::grpc::render;
+use crate::grpc::reply::Reply;
+use crate::grpc::status;
+use crate::grpc::status::Invalid;
+use crate::pb;
+use crate::pb::risk_alert_service_server::RiskAlertService;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+const PAGE_DEFAULT: usize = 50;
+const PAGE_MAX: usize = 500;
+/// The most values of a filter: more than there are.
+const VALUES_MAX: usize = 16;
+
+/// Answers reviewers of risk alerts.
+pub struct RiskAlerts {
+    /// Decides before anything is looked up.
+    pub gate: Gate,
+    /// Makes page tokens.
+    pub tokens: Arc<PageTokens>,
+}
+
+#[tonic::async_trait]
+impl RiskAlertService for RiskAlerts {
+    async fn list_risk_alerts(
+        &self,
+        request: Request<pb::ListRiskAlertsRequest>,
+    ) -> Result<Response<Reply<pb::ListRiskAlertsResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::ListRiskAlerts).await?;
+        let (query, size) = query(&request)?;
+        self.list(access, &query, &request.page_token, size).await.map_err(status::refused)
+    }
+
+    async fn get_risk_alert(
+        &self,
+        request: Request<pb::GetRiskAlertRequest>,
+    ) -> Result<Response<Reply<pb::GetRiskAlertResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::GetRiskAlert).await?;
+        let mut fields = Fields::default();
+        let id = alert_id(&mut fields, &request.alert_id);
+        let id = fields.finish(id)?;
+        self.get(access, &id).await.map_err(status::refused)
+    }
+
+    async fn update_risk_alert_status(
+        &self,
+        request: Request<pb::UpdateRiskAlertStatusRequest>,
+    ) -> Result<Response<Reply<pb::UpdateRiskAlertStatusResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::UpdateRiskAlertStatus).await?;
+        let asked = Asked::parse(request)?;
+        self.update(access, asked).await.map_err(status::refused)
+    }
+}
+
+impl RiskAlerts {
+    async fn list(
+        &self,
+        access: Access,
+        query: &RiskAlertQuery,
+        page_token: &str,
+        size: usize,
+    ) -> Result<Response<Reply<pb::ListRiskAlertsResponse>>, Refusal> {
+        let mut grant = self.gate.admit(access, About::default()).await?;
+        let after = match page_token {
+            "" => None,
+            token => match self.tokens.open_alerts(bound(&grant, query), token) {
+                Ok(cursor) => Some(cursor),
+                Err(invalid) => return Reply::withhold(&grant, invalid.into()).await,
+            },
+        };
+        let page = grant.risk_alerts(query, after.as_ref(), size).await?;
+        let written = grant.write_down().await?;
+        let bound = bound(&grant, query);
+        let next = page.next.as_ref().map(|next| self.tokens.issue_alerts(bound, next));
+        let alerts = page.alerts.iter().map(|one| alert(&grant, &page, one)).collect();
+        let next_page_token = next.unwrap_or_default();
+        Reply::disclose(written, pb::ListRiskAlertsResponse { alerts, next_page_token })
+    }
+
+    async fn get(
+        &self,
+        access: Access,
+        id: &RiskAlertId,
+    ) -> Result<Response<Reply<pb::GetRiskAlertResponse>>, Refusal> {
+        let mut grant = self.gate.admit(access, About::alerts([&id.as_str().to_owned()])).await?;
+        let page = grant.risk_alert(id).await?;
+        let Some(one) = page.alerts.first() else {
+            return Reply::withhold(&grant, status::risk_alert_not_found()).await;
+        };
+        let written = grant.write_down().await?;
+        let alert = Some(alert(&grant, &page, one));
+        Reply::disclose(written, pb::GetRiskAlertResponse { alert })
+    }
+
+    async fn update(
+        &self,
+        access: Access,
+        asked: Asked,
+    ) -> Result<Response<Reply<pb::UpdateRiskAlertStatusResponse>>, Refusal> {
+        let mut grant = self.gate.admit(access, About::alerts([&asked.id.as_str().to_owned()])).await?;
+        let decided = grant.decide(&asked.id, asked.status, asked.etag, asked.comment).await?;
+        if let Err(undecided) = decided {
+            return Reply::withhold(&grant, status::undecided(&undecided)).await;
+        }
+        let page = grant.risk_alert(&asked.id).await?;
+        let written = grant.write_down().await?;
+        let alert = page.alerts.first().map(|one| alert(&grant, &page, one));
+        Reply::disclose(written, pb::UpdateRiskAlertStatusResponse { alert })
+    }
+}
+
+fn bound<'a>(grant: &'a SharingGrant, query: &'a RiskAlertQuery) -> AlertBound<'a> {
+    AlertBound { caller: grant.caller(), tenant: grant.tenant(), epoch: grant.epoch(), query }
+}
+
+/// What `UpdateRiskAlertStatus` asks for.
+struct Asked {
+    id: RiskAlertId,
+    status: AlertStatus,
+    comment: String,
+    etag: Option<String>,
+}
+
+impl Asked {
+    fn parse(request: pb::UpdateRiskAlertStatusRequest) -> Result<Self, Invalid> {
+        let mut fields = Fields::default();
+        let id = alert_id(&mut fields, &request.alert_id);
+        let status = alert_status(&mut fields, format_args!("status"), request.status);
+        fields.length(format_args!("comment"), &request.comment, COMMENT_BYTES_MAX);
+        let etag = Some(request.etag).filter(|etag| !etag.is_empty());
+        let asked = id.zip(status).map(|(id, status)| Self { id, status, comment: request.comment, etag });
+        fields.finish(asked)
+    }
+}
+
+fn alert_id(fields: &mut Fields, id: &str) -> Option<RiskAlertId> {
+    RiskAlertId::new(id).map_err(|error| fields.refuse(format_args!("alert_id"), error.to_string())).ok()
+}
+
+fn query(request: &pb::ListRiskAlertsRequest) -> Result<(RiskAlertQuery, usize), Invalid> {
+    let mut fields = Fields::default();
+    let size = request.page_size.min(PAGE_MAX.try_into().unwrap_or(i32::MAX));
+    let size = fields.size(format_args!("page_size"), size, PAGE_DEFAULT, PAGE_MAX);
+    for (name, count) in [("statuses", request.statuses.len()), ("severities", request.severities.len())] {
+        fields.demand(count <= VALUES_MAX, format_args!("{name}"), "must be at most 16");
+    }
+    let mut query = RiskAlertQuery::default();
+    for (i, value) in request.statuses.iter().take(VALUES_MAX).enumerate() {
+        query.statuses.extend(alert_status(&mut fields, format_args!("statuses[{i}]"), *value));
+    }
+    for (i, value) in request.severities.iter().take(VALUES_MAX).enumerate() {
+        query.severities.extend(alert_severity(&mut fields, format_args!("severities[{i}]"), *value));
+    }
+    if !request.policy_id.is_empty() {
+        query.policy = policy_id(&mut fields, &request.policy_id);
+    }
+    query.from = fields.instant_if_set(format_args!("start_time"), request.start_time);
+    query.until = fields.instant_if_set(format_args!("end_time"), request.end_time);
+    let in_order = query.from.zip(query.until).is_none_or(|(from, until)| from <= until);
+    fields.demand(in_order, format_args!("start_time"), "must not be after end_time");
+    fields.finish(Some((query, size)))
+}
+
+/// Renders an alert. The user's names are left out while the tenant's anonymization is on.
+fn alert(grant: &SharingGrant, page: &AlertPage, one: &ReviewedAlert) -> pb::RiskAlert {
+    let ReviewedAlert { alert, user, history } = one;
+    let policy = page.rules.policies.get(&alert.policy);
+    let is_named = !page.rules.settings.anonymization;
+    pb::RiskAlert {
+        alert_id: alert.id.as_str().to_owned(),
+        policy_id: alert.policy.as_str().to_owned(),
+        policy_name: policy.map(|policy| policy.name.to_string()).unwrap_or_default(),
+        user_pseudonym: user.pseudonym.to_string(),
+        user: is_named.then(|| render::identity(grant, &user.shown)),
+        severity: render::severity(alert.severity).into(),
+        score: alert.score,
+        status: render::alert_status(alert.status).into(),
+        imported: matches!(alert.origin, Origin::Imported { .. }),
+        created_at: Some(render::timestamp(alert.created_at)),
+        updated_at: Some(render::timestamp(alert.updated_at)),
+        closed_at: alert.closed_at.map(render::timestamp),
+        etag: alert.version(),
+        history: history.iter().map(change).collect(),
+    }
+}
+
+fn change(change: &AlertChange) -> pb::RiskAlertChange {
+    pb::RiskAlertChange {
+        changed_at: Some(render::timestamp(change.at)),
+        status: render::alert_status(change.status).into(),
+        severity: render::severity(change.severity).into(),
+        score: change.score,
+        changed_by: change.by.clone().unwrap_or_default(),
+        comment: change.comment.clone(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Risk alerts as reviewers see them: whose each one is, the states that it was in, and all of them in order.
+
+use crate::domain::decision::AlertChange;
+use crate::domain::ids::RiskAlertId;
+use crate::domain::risk_alert::RiskAlert;
+use crate::domain::user::UserNo;
+use crate::store::AlertCursor;
+use chrono::{DateTime, Utc};
+use dashmap::DashMap;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What is kept of an alert beside the facts of its user.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// Whose it is. The number may have gone into another since.
+    pub user: UserNo,
+    /// When it was raised.
+    pub created_at: DateTime<Utc>,
+    /// The states that it was in, the oldest first.
+    pub history: Vec<AlertChange>,
+}
+
+impl Review {
+    /// Returns what is kept of an alert of which nothing was kept before.
+    pub fn of(user: UserNo, alert: &RiskAlert) -> Self {
+        Self { user, created_at: alert.created_at, history: Vec::new() }
+    }
+
+    /// Notes the state that the alert is in now, unless its status and severity are what they were.
+    pub fn note(&mut self, alert: &RiskAlert, by: Option<String>, comment: String) {
+        self.created_at = alert.created_at;
+        let is_same = |last: &AlertChange| (last.status, last.severity) == (alert.status, alert.severity);
+        if !self.history.last().is_some_and(is_same) {
+            self.history.push(AlertChange { by, comment, ..AlertChange::of(alert) });
+        }
+    }
+}
+
+/// Where an alert stands among others.
+type Place = (Reverse<DateTime<Utc>>, RiskAlertId);
+
+/// The alerts of a tenant.
+#[derive(Default)]
+pub struct Reviews {
+    by_id: DashMap<RiskAlertId, Arc<Review>>,
+    /// The newest first.
+    in_order: RwLock<BTreeSet<Place>>,
+}
+
+impl Reviews {
+    /// Returns what is kept of an alert.
+    pub fn get(&self, alert: &RiskAlertId) -> Option<Arc<Review>> {
+        self.by_id.get(alert).map(|review| Arc::clone(&review))
+    }
+
+    /// Returns the next alerts behind a cursor, at most `count`.
+    pub fn behind(&self, cursor: Option<&AlertCursor>, count: usize) -> Vec<AlertCursor> {
+        let begin = match cursor {
+            None => Bound::Unbounded,
+            Some(cursor) => Bound::Excluded((Reverse(cursor.created_at), cursor.id.clone())),
+        };
+        let in_order = self.in_order.read().unwrap_or_else(PoisonError::into_inner);
+        let places = in_order.range((begin, Bound::Unbounded)).take(count);
+        places.map(|(created_at, id)| AlertCursor { created_at: created_at.0, id: id.clone() }).collect()
+    }
+
+    /// Puts an alert in, or in its new place.
+    pub fn put(&self, id: RiskAlertId, review: Review) {
+        let place = (Reverse(review.created_at), id.clone());
+        let before = self.by_id.insert(id.clone(), Arc::new(review));
+        let mut in_order = self.in_order.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = before {
+            in_order.remove(&(Reverse(before.created_at), id));
+        }
+        in_order.insert(place);
+    }
+
+    /// Takes an alert out.
+    pub fn remove(&self, id: &RiskAlertId) {
+        if let Some((id, before)) = self.by_id.remove(id) {
+            let mut in_order = self.in_order.write().unwrap_or_else(PoisonError::into_inner);
+            in_order.remove(&(Reverse(before.created_at), id));
+        }
+    }
+}
