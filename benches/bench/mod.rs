@@ -17,6 +17,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tokio::runtime::Builder;
 
+/// The echo has the server's allocator, so that ratios are of what calls do.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How much is measured, and where.
 #[derive(Parser, Debug)]
 pub struct Options {
