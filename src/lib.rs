@@ -7,6 +7,7 @@ pub mod domain;
 pub mod clock;
 pub mod transport;
 pub mod intake;
+pub mod export;
 pub mod store;
 pub mod gate;
 pub mod auth;

@@ -6,6 +6,7 @@ mod audit;
 mod connection;
 mod demo;
 mod enrich;
+mod export;
 mod failure;
 mod feed;
 mod ingest;
@@ -52,6 +53,7 @@ enum Command {
     Settings(settings::SettingsCommand),
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    Export(export::Export),
     Version(version::Version),
 }
 
@@ -69,6 +71,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Enrich(enrich) => enrich.run().await,
         Command::Settings(settings) => settings.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Export(export) => export.run().await,
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {

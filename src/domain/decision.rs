@@ -130,6 +130,8 @@ pub struct RiskAlertQuery {
     pub from: Option<DateTime<Utc>>,
     /// Raised before this instant.
     pub until: Option<DateTime<Utc>>,
+    /// The oldest first, not the newest.
+    pub oldest_first: bool,
 }
 
 impl RiskAlertQuery {

@@ -75,6 +75,7 @@ pub enum Right {
     GetUserRisk,
     ListRiskAlerts,
     GetRiskAlert,
+    ExportRiskAlerts,
     UpdateRiskAlertStatus,
     IngestActivities,
     StreamActivities,
@@ -93,7 +94,7 @@ pub enum Right {
 
 impl Right {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -104,6 +105,7 @@ impl Right {
         Self::GetUserRisk,
         Self::ListRiskAlerts,
         Self::GetRiskAlert,
+        Self::ExportRiskAlerts,
         Self::UpdateRiskAlertStatus,
         Self::IngestActivities,
         Self::StreamActivities,
@@ -132,9 +134,10 @@ impl Right {
             Self::GetImpactedAssets | Self::ListImpactedEntities | Self::GetUserRisk => {
                 &[Role::SecurityReader]
             }
-            Self::ListRiskAlerts | Self::GetRiskAlert | Self::UpdateRiskAlertStatus => {
-                &[Role::InsiderRiskAnalyst, Role::InsiderRiskInvestigator]
-            }
+            Self::ListRiskAlerts
+            | Self::GetRiskAlert
+            | Self::ExportRiskAlerts
+            | Self::UpdateRiskAlertStatus => &[Role::InsiderRiskAnalyst, Role::InsiderRiskInvestigator],
             Self::IngestActivities
             | Self::StreamActivities
             | Self::UpsertUsers
@@ -163,6 +166,7 @@ impl Right {
             Self::GetUserRisk => "GetUserRisk",
             Self::ListRiskAlerts => "ListRiskAlerts",
             Self::GetRiskAlert => "GetRiskAlert",
+            Self::ExportRiskAlerts => "ExportRiskAlerts",
             Self::UpdateRiskAlertStatus => "UpdateRiskAlertStatus",
             Self::IngestActivities => "IngestActivities",
             Self::StreamActivities => "StreamActivities",

@@ -128,7 +128,7 @@ tenanted! {
     GetImpactedAssetsRequest ListImpactedEntitiesRequest GetUserRiskRequest
     IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
     ImportRiskAlertsRequest DeleteUserRequest
-    ListRiskAlertsRequest GetRiskAlertRequest UpdateRiskAlertStatusRequest
+    ListRiskAlertsRequest GetRiskAlertRequest ExportRiskAlertsRequest UpdateRiskAlertStatusRequest
     GetSettingsRequest UpdateSettingsRequest
     ListAuditEventsRequest VerifyAuditLogRequest ResolveUsersRequest
 }

@@ -116,7 +116,8 @@ pub fn rank(rank: usize, alert: &DlpAlert, column: &str, highest: Option<&pb::Ac
 }
 
 /// Returns the most telling name of a user.
-fn called(user: Option<&pb::UserIdentity>) -> String {
+#[must_use]
+pub fn called(user: Option<&pb::UserIdentity>) -> String {
     let Some(user) = user else { return "somebody".to_owned() };
     let address = user.smtp_addresses.first().map_or("", String::as_str);
     let names = [

@@ -4,6 +4,7 @@ use crate::domain::decision::{AlertChange, COMMENT_BYTES_MAX, RiskAlertQuery};
 use crate::domain::ids::RiskAlertId;
 use crate::domain::risk_alert::{Origin, Status as AlertStatus};
 use crate::engine::alerts::{AlertPage, ReviewedAlert};
+use crate::export::csv;
 use crate::gate::admission::{Gate, Refusal, SharingGrant};
 use crate::gate::audit::About;
 use crate::gate::caller::Access;
@@ -11,6 +12,7 @@ use crate::gate::rights::Right;
 use crate::grpc::auth;
 use crate::grpc::page::{AlertBound, PageTokens};
 use crate::grpc::parse::Fields;
+use crate::grpc::prose;
 use crate::grpc::records::{alert_severity, alert_status, policy_id};
 use crate::grpc::render;
 use crate::grpc::reply::Reply;
@@ -23,6 +25,8 @@ use tonic::{Request, Response, Status};
 
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 500;
+/// The most rows of a part of a file: with the longest names they still fit into an answer.
+const ROWS_MAX: usize = 2_000;
 /// The most values of a filter: more than there are.
 const VALUES_MAX: usize = 16;
 
@@ -41,8 +45,18 @@ impl RiskAlertService for RiskAlerts {
         request: Request<pb::ListRiskAlertsRequest>,
     ) -> Result<Response<Reply<pb::ListRiskAlertsResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::ListRiskAlerts).await?;
-        let (query, size) = query(&request)?;
+        let (query, size) = query(&request, PAGE_DEFAULT, PAGE_MAX)?;
         self.list(access, &query, &request.page_token, size).await.map_err(status::refused)
+    }
+
+    async fn export_risk_alerts(
+        &self,
+        request: Request<pb::ExportRiskAlertsRequest>,
+    ) -> Result<Response<Reply<pb::ExportRiskAlertsResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::ExportRiskAlerts).await?;
+        let request = as_list(request);
+        let (query, size) = query(&request, ROWS_MAX, ROWS_MAX)?;
+        self.export(access, &query, &request.page_token, size).await.map_err(status::refused)
     }
 
     async fn get_risk_alert(
@@ -67,6 +81,52 @@ impl RiskAlertService for RiskAlerts {
 }
 
 impl RiskAlerts {
+    /// Reads a page, or refuses a token that was made for another question.
+    async fn page(
+        &self,
+        grant: &mut SharingGrant,
+        query: &RiskAlertQuery,
+        page_token: &str,
+        size: usize,
+    ) -> Result<Result<AlertPage, Invalid>, Refusal> {
+        let after = match page_token {
+            "" => None,
+            token => match self.tokens.open_alerts(bound(grant, query), token) {
+                Ok(cursor) => Some(cursor),
+                Err(invalid) => return Ok(Err(invalid)),
+            },
+        };
+        Ok(Ok(grant.risk_alerts(query, after.as_ref(), size).await?))
+    }
+
+    fn next(&self, grant: &SharingGrant, query: &RiskAlertQuery, page: &AlertPage) -> String {
+        let next = page.next.as_ref().map(|next| self.tokens.issue_alerts(bound(grant, query), next));
+        next.unwrap_or_default()
+    }
+
+    async fn export(
+        &self,
+        access: Access,
+        query: &RiskAlertQuery,
+        page_token: &str,
+        size: usize,
+    ) -> Result<Response<Reply<pb::ExportRiskAlertsResponse>>, Refusal> {
+        let mut grant = self.gate.admit(access, About::default()).await?;
+        let page = match self.page(&mut grant, query, page_token, size).await? {
+            Ok(page) => page,
+            Err(invalid) => return Reply::withhold(&grant, invalid.into()).await,
+        };
+        let written = grant.write_down().await?;
+        let rows = page.alerts.iter().map(|one| csv::Row {
+            alert: &one.alert,
+            user: shown(&grant, &page, one),
+            policy: policy_name(&page, one),
+        });
+        let csv = csv::text(rows, page_token.is_empty());
+        let next_page_token = self.next(&grant, query, &page);
+        Reply::disclose(written, pb::ExportRiskAlertsResponse { csv, next_page_token })
+    }
+
     async fn list(
         &self,
         access: Access,
@@ -75,19 +135,13 @@ impl RiskAlerts {
         size: usize,
     ) -> Result<Response<Reply<pb::ListRiskAlertsResponse>>, Refusal> {
         let mut grant = self.gate.admit(access, About::default()).await?;
-        let after = match page_token {
-            "" => None,
-            token => match self.tokens.open_alerts(bound(&grant, query), token) {
-                Ok(cursor) => Some(cursor),
-                Err(invalid) => return Reply::withhold(&grant, invalid.into()).await,
-            },
+        let page = match self.page(&mut grant, query, page_token, size).await? {
+            Ok(page) => page,
+            Err(invalid) => return Reply::withhold(&grant, invalid.into()).await,
         };
-        let page = grant.risk_alerts(query, after.as_ref(), size).await?;
         let written = grant.write_down().await?;
-        let bound = bound(&grant, query);
-        let next = page.next.as_ref().map(|next| self.tokens.issue_alerts(bound, next));
         let alerts = page.alerts.iter().map(|one| alert(&grant, &page, one)).collect();
-        let next_page_token = next.unwrap_or_default();
+        let next_page_token = self.next(&grant, query, &page);
         Reply::disclose(written, pb::ListRiskAlertsResponse { alerts, next_page_token })
     }
 
@@ -151,14 +205,44 @@ fn alert_id(fields: &mut Fields, id: &str) -> Option<RiskAlertId> {
     RiskAlertId::new(id).map_err(|error| fields.refuse(format_args!("alert_id"), error.to_string())).ok()
 }
 
-fn query(request: &pb::ListRiskAlertsRequest) -> Result<(RiskAlertQuery, usize), Invalid> {
+/// Both take the same filters.
+fn as_list(request: pb::ExportRiskAlertsRequest) -> pb::ListRiskAlertsRequest {
+    let pb::ExportRiskAlertsRequest {
+        tenant_id,
+        statuses,
+        severities,
+        policy_id,
+        start_time,
+        end_time,
+        page_size,
+        page_token,
+        oldest_first,
+    } = request;
+    pb::ListRiskAlertsRequest {
+        tenant_id,
+        statuses,
+        severities,
+        policy_id,
+        start_time,
+        end_time,
+        page_size,
+        page_token,
+        oldest_first,
+    }
+}
+
+fn query(
+    request: &pb::ListRiskAlertsRequest,
+    default: usize,
+    max: usize,
+) -> Result<(RiskAlertQuery, usize), Invalid> {
     let mut fields = Fields::default();
-    let size = request.page_size.min(PAGE_MAX.try_into().unwrap_or(i32::MAX));
-    let size = fields.size(format_args!("page_size"), size, PAGE_DEFAULT, PAGE_MAX);
+    let size = request.page_size.min(max.try_into().unwrap_or(i32::MAX));
+    let size = fields.size(format_args!("page_size"), size, default, max);
     for (name, count) in [("statuses", request.statuses.len()), ("severities", request.severities.len())] {
         fields.demand(count <= VALUES_MAX, format_args!("{name}"), "must be at most 16");
     }
-    let mut query = RiskAlertQuery::default();
+    let mut query = RiskAlertQuery { oldest_first: request.oldest_first, ..RiskAlertQuery::default() };
     for (i, value) in request.statuses.iter().take(VALUES_MAX).enumerate() {
         query.statuses.extend(alert_status(&mut fields, format_args!("statuses[{i}]"), *value));
     }
@@ -178,14 +262,12 @@ fn query(request: &pb::ListRiskAlertsRequest) -> Result<(RiskAlertQuery, usize),
 /// Renders an alert. The user's names are left out while the tenant's anonymization is on.
 fn alert(grant: &SharingGrant, page: &AlertPage, one: &ReviewedAlert) -> pb::RiskAlert {
     let ReviewedAlert { alert, user, history } = one;
-    let policy = page.rules.policies.get(&alert.policy);
-    let is_named = !page.rules.settings.anonymization;
     pb::RiskAlert {
         alert_id: alert.id.as_str().to_owned(),
         policy_id: alert.policy.as_str().to_owned(),
-        policy_name: policy.map(|policy| policy.name.to_string()).unwrap_or_default(),
+        policy_name: policy_name(page, one).to_owned(),
         user_pseudonym: user.pseudonym.to_string(),
-        user: is_named.then(|| render::identity(grant, &user.shown)),
+        user: is_named(page).then(|| render::identity(grant, &user.shown)),
         severity: render::severity(alert.severity).into(),
         score: alert.score,
         status: render::alert_status(alert.status).into(),
@@ -195,6 +277,23 @@ fn alert(grant: &SharingGrant, page: &AlertPage, one: &ReviewedAlert) -> pb::Ris
         closed_at: alert.closed_at.map(render::timestamp),
         etag: alert.version(),
         history: history.iter().map(change).collect(),
+    }
+}
+
+fn is_named(page: &AlertPage) -> bool {
+    !page.rules.settings.anonymization
+}
+
+fn policy_name<'p>(page: &'p AlertPage, one: &ReviewedAlert) -> &'p str {
+    page.rules.policies.get(&one.alert.policy).map_or("", |policy| &policy.name)
+}
+
+/// Returns the user as one text.
+fn shown(grant: &SharingGrant, page: &AlertPage, one: &ReviewedAlert) -> String {
+    if is_named(page) {
+        prose::called(Some(&render::identity(grant, &one.user.shown)))
+    } else {
+        one.user.pseudonym.to_string()
     }
 }
 

@@ -124,8 +124,8 @@ pub trait Store: Send + Sync + 'static {
     /// or was erased. A number that went into another is that one.
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError>;
 
-    /// Reads risk alerts of the hold's tenant that are wanted, the newest first, those of one instant by id, from behind
-    /// a cursor: at most `size`, and fewer, even none, when they are far apart. Their histories are left out.
+    /// Reads risk alerts of the hold's tenant that are wanted, the newest first, those of one instant by id, or the other
+    /// way round, from behind a cursor: at most `size`, and fewer, even none, when they are far apart. Their histories are left out.
     async fn risk_alerts(
         &self,
         hold: &Hold,

@@ -227,8 +227,10 @@ async fn while_sharing_is_off_there_are_no_alerts_and_none_is_decided_on() {
         let tenant_id = tenant_id.to_owned();
         let listed = pb::ListRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
         let one = pb::GetRiskAlertRequest { tenant_id: tenant_id.clone(), alert_id: id.to_owned() };
+        let export = pb::ExportRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
         [
             (format!("{SERVICE}/ListRiskAlerts"), listed.encode_to_vec()),
+            (format!("{SERVICE}/ExportRiskAlerts"), export.encode_to_vec()),
             (format!("{SERVICE}/GetRiskAlert"), one.encode_to_vec()),
             (
                 format!("{SERVICE}/UpdateRiskAlertStatus"),
@@ -290,4 +292,53 @@ async fn an_alert_of_a_priority_user_is_nobodys_to_whom_the_policy_does_not_name
     tenant.policy(reviewed_by("local")).await;
     let seen = get(&tenant, &of_ceo.alert_id).await.unwrap();
     assert_eq!(seen.status(), RiskAlertStatus::NeedsReview, "nobody decided");
+}
+
+#[tokio::test]
+async fn an_export_is_one_file_in_parts_by_pseudonym_until_anonymization_is_off() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    let formula = pb::PolicyRecord { name: "=HYPERLINK(\"x\")".to_owned(), ..leaks() };
+    tenant.policy(formula).await;
+    for n in 0..5 {
+        import(&tenant, &format!("ra-{n}"), JOHN, pb::Severity::High, n).await;
+    }
+    let export = async |page_size| {
+        let mut request =
+            pb::ExportRiskAlertsRequest { tenant_id: tenant.id.clone(), page_size, ..Default::default() };
+        let (mut file, mut parts) = (String::new(), 0);
+        loop {
+            let part = client(&world).export_risk_alerts(request.clone()).await.unwrap().into_inner();
+            (file, parts) = (file + &part.csv, parts + 1);
+            if part.next_page_token.is_empty() {
+                return (file, parts);
+            }
+            request.page_token = part.next_page_token;
+        }
+    };
+    let (whole, parts) = export(0).await;
+    assert_eq!(parts, 1);
+    let (joined, parts) = export(2).await;
+    assert_eq!((joined.as_str(), parts), (whole.as_str(), 3));
+    let rows: Vec<&str> = whole.split_terminator("\r\n").collect();
+    assert!(rows[0].starts_with("Alert ID,User,Policy ID,Policy,"), "{}", rows[0]);
+    let ids: Vec<&str> = rows[1..].iter().map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!(ids, ["ra-0", "ra-1", "ra-2", "ra-3", "ra-4"]);
+    let pseudonym = list(&tenant, all(&tenant)).await.remove(0).user_pseudonym;
+    assert!(rows[1..].iter().all(|row| row.contains(&format!(",{pseudonym},leaks,"))), "{whole}");
+    assert!(rows[1].contains(",\"'=HYPERLINK(\"\"x\"\")\",High,"), "{}", rows[1]);
+    assert!(!whole.contains("john"));
+    let line =
+        world.written_down(&tenant.id).await.into_iter().rfind(|line| line.action == "ExportRiskAlerts");
+    assert_eq!(line.unwrap().user_numbers.len(), 1);
+    let named = pb::Settings { anonymization_enabled: false, ..Default::default() };
+    tenant.set("anonymization_enabled", named).await;
+    assert!(export(0).await.0.contains(&format!(",{JOHN},leaks,")));
+    let strange = pb::ExportRiskAlertsRequest {
+        tenant_id: tenant.id.clone(),
+        page_token: "AAAA".to_owned(),
+        ..Default::default()
+    };
+    let refusal = client(&world).export_risk_alerts(strange).await.unwrap_err();
+    assert_eq!(reason(&refusal), "PAGE_TOKEN_INVALID");
 }

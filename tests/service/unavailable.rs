@@ -138,6 +138,7 @@ fn copilot_cases(tenant_id: &str) -> Vec<Case> {
 fn risk_alert_cases(tenant_id: &str) -> Vec<Case> {
     let (tenant_id, alert_id) = (tenant_id.to_owned(), "ra-1".to_owned());
     let all = pb::ListRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+    let export = pb::ExportRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
     let one = pb::GetRiskAlertRequest { tenant_id: tenant_id.clone(), alert_id: alert_id.clone() };
     let decision = pb::UpdateRiskAlertStatusRequest {
         tenant_id,
@@ -149,6 +150,11 @@ fn risk_alert_cases(tenant_id: &str) -> Vec<Case> {
         (
             "RiskAlertService/ListRiskAlerts",
             all.encode_to_vec(),
+            &[Call::Hold, Call::RiskAlerts, Call::Record],
+        ),
+        (
+            "RiskAlertService/ExportRiskAlerts",
+            export.encode_to_vec(),
             &[Call::Hold, Call::RiskAlerts, Call::Record],
         ),
         ("RiskAlertService/GetRiskAlert", one.encode_to_vec(), &[Call::Hold, Call::RiskAlert, Call::Record]),

@@ -86,6 +86,8 @@ pub async fn risk_alerts_are_listed_newest_first_and_pages_join_without_gap(plac
     assert_eq!(page(&store, &any, 4).await, [["new", "a", "b", "old"]]);
     let of_low = RiskAlertQuery { severities: [Severity::Low].into(), ..any.clone() };
     assert_eq!(page(&store, &of_low, 1).await, [vec!["a"], vec!["old"]]);
+    let oldest_first = RiskAlertQuery { oldest_first: true, ..any.clone() };
+    assert_eq!(page(&store, &oldest_first, 3).await, [vec!["old", "b", "a"], vec!["new"]]);
     let since = RiskAlertQuery { from: Some(noon() - TimeDelta::hours(2)), ..any };
     assert_eq!(page(&store, &since, 9).await, [["new", "a"]]);
     let new = one(&store, "new").await.unwrap();

@@ -162,7 +162,7 @@ impl Tenant {
         after: Option<&AlertCursor>,
         size: usize,
     ) -> AlertPage {
-        let places = self.reviews.behind(after, REVIEWS_MAX);
+        let places = self.reviews.behind(after, REVIEWS_MAX, query.oldest_first);
         let is_cut = places.len() == REVIEWS_MAX;
         let (mut alerts, mut last) = (Vec::new(), None);
         let mut places = places.into_iter().peekable();

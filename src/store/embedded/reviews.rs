@@ -57,14 +57,17 @@ impl Reviews {
     }
 
     /// Returns the next alerts behind a cursor, at most `count`.
-    pub fn behind(&self, cursor: Option<&AlertCursor>, count: usize) -> Vec<AlertCursor> {
-        let begin = match cursor {
-            None => Bound::Unbounded,
-            Some(cursor) => Bound::Excluded((Reverse(cursor.created_at), cursor.id.clone())),
-        };
+    pub fn behind(&self, cursor: Option<&AlertCursor>, count: usize, oldest_first: bool) -> Vec<AlertCursor> {
+        let edge = cursor.map_or(Bound::Unbounded, |cursor| {
+            Bound::Excluded((Reverse(cursor.created_at), cursor.id.clone()))
+        });
         let in_order = self.in_order.read().unwrap_or_else(PoisonError::into_inner);
-        let places = in_order.range((begin, Bound::Unbounded)).take(count);
-        places.map(|(created_at, id)| AlertCursor { created_at: created_at.0, id: id.clone() }).collect()
+        let found = |(created_at, id): &Place| AlertCursor { created_at: created_at.0, id: id.clone() };
+        if oldest_first {
+            in_order.range((Bound::Unbounded, edge)).rev().take(count).map(found).collect()
+        } else {
+            in_order.range((edge, Bound::Unbounded)).take(count).map(found).collect()
+        }
     }
 
     /// Puts an alert in, or in its new place.

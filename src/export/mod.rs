@@ -1,0 +1,3 @@
+//! Domain values in outside formats: one file each.
+
+pub mod csv;
