@@ -9,6 +9,7 @@ pub mod ids;
 pub mod time;
 pub mod severity;
 pub mod indicator;
+pub mod sorted_set;
 pub mod user;
 pub mod pseudonym;
 pub mod activity;

@@ -1,6 +1,7 @@
 //! Who a person is, and when two names are one person (design section 6, "Identity of a user").
 
 use crate::domain::ids::is_invisible;
+use crate::domain::sorted_set::SortedSet;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -162,7 +163,7 @@ fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, Key
 /// The set of keys is ordered, so two records with the same keys are equal however they were written.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Identity {
-    keys: BTreeSet<IdentityKey>,
+    keys: SortedSet<IdentityKey>,
     upn: Option<IdentityKey>,
     /// The name to show to people. Never compared.
     pub display_name: Option<Personal>,
@@ -185,7 +186,7 @@ impl Identity {
 
     /// Adds what another record says about the same person. What is known already stays.
     pub fn absorb(&mut self, other: &Self) {
-        self.keys.extend(other.keys.iter().cloned());
+        self.keys.absorb(&other.keys);
         if self.upn.is_none() {
             self.upn.clone_from(&other.upn);
         }
@@ -202,7 +203,8 @@ impl Identity {
 
     /// Says whether both together have more keys than one person may have.
     fn is_too_much_with(&self, other: &Self) -> bool {
-        self.keys.len() + other.keys.len() > KEYS_MAX && self.keys.union(&other.keys).count() > KEYS_MAX
+        let more = || other.keys().filter(|key| !self.has(key)).count();
+        self.keys.len() + other.keys.len() > KEYS_MAX && self.keys.len() + more() > KEYS_MAX
     }
 
     /// Returns the keys, strongest first.
@@ -295,7 +297,7 @@ impl Identity {
 
     fn sid(&self) -> Option<&Personal> {
         // Not by looking at every key: people of an alert are compared with all that is known of them so far.
-        match self.keys.range(IdentityKey::Sid(Personal::default())..).next()? {
+        match self.keys.first_from(&IdentityKey::Sid(Personal::default()))? {
             IdentityKey::Sid(sid) => Some(sid),
             _ => None,
         }
@@ -373,17 +375,16 @@ impl User {
     /// Says whether [`User::learn`] would change anything.
     #[must_use]
     pub fn would_learn(&self, record: &Identity) -> bool {
-        !record.keys.is_subset(&self.identity.keys)
+        !record.keys().all(|key| self.identity.has(key))
     }
 
     /// Takes in the keys of a record that is no declaration. Its display name says nothing: only a declaration's
     /// is ever shown.
     pub fn learn(&mut self, record: &Identity) {
-        let new = record.keys.difference(&self.identity.keys);
         if self.declared {
-            self.learned.extend(new.cloned());
+            self.learned.extend(record.keys().filter(|key| !self.identity.has(key)).cloned());
         }
-        self.identity.keys.extend(record.keys.iter().cloned());
+        self.identity.keys.absorb(&record.keys);
         self.guest |= self.identity.is_guest_name();
     }
 
@@ -422,7 +423,7 @@ impl User {
             self.identity.keys().filter(stays).filter(|key| !declared.has(key)).collect();
         let learned = kept.iter().copied().filter(is_learned).cloned().collect();
         let mut identity = declared;
-        identity.keys.extend(kept.into_iter().cloned());
+        identity.keys.absorb(&kept.into_iter().cloned().collect());
         if identity.display_name.is_none() {
             identity.display_name.clone_from(&self.identity.display_name);
         }
