@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use std::cmp::Ordering;
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The most involved users of one alert.
 pub const INVOLVED_USERS_MAX: usize = 1_000;
@@ -96,8 +96,11 @@ pub struct Person {
 /// key, the strongest kind of key first, unless people who contradict each other share it too: they point at other
 /// known users, or have other object ids or SIDs. Those stay apart, never merged silently (design section 6).
 #[must_use]
-pub fn join_mentions(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
-    let mut people: Vec<Person> = mentions.iter().enumerate().map(Person::mentioned).collect();
+pub fn join_mentions(mentions: Vec<(Identity, Vec<UserNo>)>) -> Vec<Person> {
+    let mut people: Vec<Person> = mentions.into_iter().enumerate().map(Person::mentioned).collect();
+    if people.len() == 1 {
+        return people; // Most alerts name one person once.
+    }
     // Which of two names a person keeps depends on their order: this makes it always the same.
     people.sort_by(Person::order);
     people = joined_by_users(people);
@@ -122,9 +125,10 @@ const KEY_KINDS: [KeyKind; 4] = [
 ];
 
 impl Person {
-    fn mentioned((mention, (identity, users)): (usize, &(Identity, Vec<UserNo>))) -> Self {
-        let users: BTreeSet<UserNo> = users.iter().copied().collect();
-        Self { identity: identity.clone(), users: users.into_iter().collect(), mentions: vec![mention] }
+    fn mentioned((mention, (identity, mut users)): (usize, (Identity, Vec<UserNo>))) -> Self {
+        users.sort_unstable();
+        users.dedup();
+        Self { identity, users, mentions: vec![mention] }
     }
 
     /// Orders people by all that is known of them.
@@ -172,31 +176,47 @@ fn joined_by_users(people: Vec<Person>) -> Vec<Person> {
 
 /// Joins those who share a key of that kind, if nobody who shares it, directly or through others, contradicts.
 fn joined_by_key(people: Vec<Person>, kind: KeyKind) -> Vec<Person> {
+    if !is_any_shared(&people, kind) {
+        return people;
+    }
     let mut joined = Vec::new();
     for group in sharing(people, kind) {
-        if let Some(person) = one_person(&group) {
-            joined.push(person);
-            continue;
-        }
+        let group = match one_person(group) {
+            Ok(person) => {
+                joined.push(person);
+                continue;
+            }
+            Err(group) => group,
+        };
         // The indefinite ones contradict nobody, but may be any of the others: they are people of their own.
         let (definite, indefinite): (Vec<_>, Vec<_>) = group.into_iter().partition(Person::is_definite);
         joined.extend(definite);
-        joined.extend(sharing(indefinite, kind).iter().filter_map(|group| one_person(group)));
+        joined.extend(sharing(indefinite, kind).into_iter().filter_map(|group| one_person(group).ok()));
     }
     joined
 }
 
-/// Returns the person whom all of a group are, unless some contradict each other.
-fn one_person(group: &[Person]) -> Option<Person> {
-    let (first, others) = group.split_first()?;
-    let mut whole = first.clone();
-    for other in others {
+/// Says whether two people have a key of that kind in common.
+fn is_any_shared(people: &[Person], kind: KeyKind) -> bool {
+    let mut keys: Vec<&IdentityKey> =
+        people.iter().flat_map(|person| person.identity.keys().filter(|key| kind(key))).collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Returns the person whom all of a group are, or the group when some contradict each other.
+fn one_person(mut group: Vec<Person>) -> Result<Person, Vec<Person>> {
+    if group.len() == 1 {
+        return Ok(group.swap_remove(0));
+    }
+    let mut whole = group[0].clone();
+    for other in &group[1..] {
         if !whole.may_be(other) {
-            return None;
+            return Err(group);
         }
         whole.absorb(other);
     }
-    Some(whole)
+    Ok(whole)
 }
 
 /// Sorts people into groups that share keys of that kind, directly or through others of the group.
@@ -256,10 +276,10 @@ mod tests {
 
     /// Joins in every order of a few mentions, and demands one result.
     fn joined(mentions: &[(Identity, Vec<UserNo>)]) -> Vec<Person> {
-        let joined = join_mentions(mentions);
+        let joined = join_mentions(mentions.to_vec());
         for order in orders(mentions.len()) {
             let mentions: Vec<_> = order.iter().map(|index| mentions[*index].clone()).collect();
-            let mut people = join_mentions(&mentions);
+            let mut people = join_mentions(mentions);
             for person in &mut people {
                 person.mentions = person.mentions.iter().map(|mention| order[*mention]).collect();
                 person.mentions.sort_unstable();
@@ -383,7 +403,7 @@ mod tests {
         ];
         assert_eq!(shape(&mentions), [(1, vec![]), (2, vec![1]), (2, vec![2])]);
         let nameless = [mention(&[], &[]), mention(&[], &[])];
-        assert_eq!(join_mentions(&nameless).len(), 2, "nothing says who they are");
+        assert_eq!(join_mentions(nameless.to_vec()).len(), 2, "nothing says who they are");
     }
 
     #[test]
@@ -421,6 +441,6 @@ mod tests {
 
     #[test]
     fn no_mention_is_nobody() {
-        assert_eq!(join_mentions(&[]), []);
+        assert_eq!(join_mentions(Vec::new()), []);
     }
 }

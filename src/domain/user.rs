@@ -155,6 +155,10 @@ fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, Key
     {
         return Err(KeyError::Character);
     }
+    // ASCII is in normal form.
+    if text.is_ascii() {
+        return Ok(text.to_ascii_lowercase());
+    }
     Ok(text.nfc().collect::<String>().to_ascii_lowercase())
 }
 

@@ -141,7 +141,7 @@ impl Reading<'_> {
             .zip(found)
             .map(|(mention, found)| (mention.clone(), found.iter().map(|facts| facts.user.no).collect()))
             .collect();
-        let mut involved: Vec<(Standing, Involved)> = dlp_alert::join_mentions(&hits)
+        let mut involved: Vec<(Standing, Involved)> = dlp_alert::join_mentions(hits)
             .into_iter()
             .map(|person| {
                 let known: Vec<SharedFacts> = person.users.iter().map(|no| Arc::clone(by_no[no])).collect();

@@ -257,10 +257,10 @@ fn who(people: Vec<Person>) -> Vec<(Identity, Vec<UserNo>)> {
 fn the_people_of_an_alert_do_not_depend_on_the_order_of_its_mentions() {
     let orders = mentions().prop_flat_map(|mentions| (Just(mentions.clone()), Just(mentions).prop_shuffle()));
     let tally = run(2_000, &orders, |(mentions, shuffled)| {
-        let people = join_mentions(&mentions);
-        prop_assert_eq!(who(people.clone()), who(join_mentions(&shuffled)));
+        let people = join_mentions(mentions.clone());
+        prop_assert_eq!(who(people.clone()), who(join_mentions(shuffled.clone())));
         let twice = [mentions.clone(), shuffled].concat();
-        prop_assert_eq!(who(people.clone()), who(join_mentions(&twice)), "mentions that come twice");
+        prop_assert_eq!(who(people.clone()), who(join_mentions(twice)), "mentions that come twice");
         let mut told: Vec<usize> = people.iter().flat_map(|person| person.mentions.clone()).collect();
         told.sort_unstable();
         prop_assert_eq!(told, (0..mentions.len()).collect::<Vec<_>>(), "every mention is one person's");
@@ -290,7 +290,7 @@ fn mentions_of_the_same_people_join_to_them() {
     run(1_000, &records(), |records| {
         let identities: Vec<Identity> = records.iter().map(Record::identity).collect();
         let mentions: Vec<(Identity, Vec<UserNo>)> = identities.iter().map(|i| (i.clone(), vec![])).collect();
-        let people = join_mentions(&mentions);
+        let people = join_mentions(mentions.clone());
         let expected: Vec<_> = identities.iter().map(keys).collect();
         prop_assert_eq!(people.len(), naive::person::people(&expected).len());
         prop_assert_eq!(key_sets(people.iter().map(|p| &p.identity)), naive::person::people(&expected));
