@@ -162,18 +162,22 @@ impl Tenant {
         after: Option<&AlertCursor>,
         size: usize,
     ) -> AlertPage {
-        let places = self.reviews.behind(after, REVIEWS_MAX, query.oldest_first);
-        let is_cut = places.len() == REVIEWS_MAX;
-        let (mut alerts, mut last) = (Vec::new(), None);
-        let mut places = places.into_iter().peekable();
-        while alerts.len() < size
-            && let Some(place) = places.next()
-        {
+        let behind = |last: Option<&AlertCursor>, count| self.reviews.behind(last, count, query.oldest_first);
+        let (mut alerts, mut last, mut looked) = (Vec::new(), after.cloned(), 0);
+        let mut places = behind(after, size).into_iter();
+        while alerts.len() < size && looked < REVIEWS_MAX {
+            let Some(place) = places.next() else {
+                places = behind(last.as_ref(), size).into_iter();
+                if places.len() == 0 {
+                    break;
+                }
+                continue;
+            };
             let reviewed = self.reviewed(&place.id).filter(|one| query.wants(&one.alert));
             alerts.extend(reviewed.map(|one| ReviewedAlert { history: Vec::new(), ..one }));
-            last = Some(place);
+            (last, looked) = (Some(place), looked + 1);
         }
-        let next = last.filter(|_| is_cut || places.peek().is_some());
+        let next = last.filter(|last| !behind(Some(last), 1).is_empty());
         AlertPage { rules: self.decided().rules, alerts, next }
     }
 
