@@ -269,7 +269,8 @@ impl KeySet {
 impl Key {
     /// Reads a key that checks signatures. `None` for any other: secrets, keys to encrypt with, and kinds that are not
     /// known.
-    fn read(mut value: Value) -> Option<Self> {
+    #[must_use]
+    pub fn read(mut value: Value) -> Option<Self> {
         let issuer = value.get("issuer").and_then(Value::as_str).map(str::to_owned);
         let only = match value.as_object_mut()?.remove("alg") {
             None => None,

@@ -7,6 +7,7 @@ pub mod mode;
 pub mod oidc;
 pub mod principals;
 pub mod settings;
+pub mod signatures;
 
 use crate::gate::caller::{Caller, Tenants};
 use crate::gate::rights::Role;

@@ -3,13 +3,14 @@
 use crate::auth::Unauthenticated;
 use crate::auth::keys::{KEY_ID_BYTES_MAX, Key, Keys};
 use crate::auth::settings::{Oidc, TENANT_PLACE};
+use crate::auth::signatures::{Claims, Signatures};
 use crate::clock::Clock;
 use crate::domain::ids::{TenantId, check_text};
 use crate::gate::caller::{Caller, Tenants};
 use crate::gate::rights::Role;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -23,7 +24,6 @@ const PRINCIPAL_BYTES_MAX: usize = 256;
 /// The claims that name the principal, the best first: Entra ID's object id, the standard's subject, the application.
 const PRINCIPAL_CLAIMS: [&str; 5] = ["oid", "sub", "azp", "appid", "client_id"];
 
-type Claims = Map<String, Value>;
 type Checked<T> = Result<T, Unauthenticated>;
 
 /// Knows callers by their tokens.
@@ -32,6 +32,7 @@ pub struct Tokens {
     algorithms: Vec<Algorithm>,
     tenants: BTreeSet<TenantId>,
     keys: Arc<Keys>,
+    signatures: Signatures,
     clock: Arc<dyn Clock>,
 }
 
@@ -46,7 +47,8 @@ impl Tokens {
         keys.refresh();
         let algorithms = settings.believed_algorithms().unwrap_or_default();
         let tenants = settings.only_tenants().unwrap_or_default();
-        Ok(Self { settings: settings.clone(), algorithms, tenants, keys, clock })
+        let (settings, signatures) = (settings.clone(), Signatures::default());
+        Ok(Self { settings, algorithms, tenants, keys, signatures, clock })
     }
 
     /// Returns the caller of an `authorization` header.
@@ -58,7 +60,7 @@ impl Tokens {
         let header = decode_header(token).map_err(|_| unproven("no JWT of an algorithm that is known"))?;
         self.check_header(&header)?;
         let key = self.keys.find(header.kid.as_deref(), header.alg).await?;
-        let claims = signed_claims(token, header.alg, &key)?;
+        let claims = self.signatures.claims(token, &key, || signed_claims(token, header.alg, &key))?;
         let until = self.check_times(&claims)?;
         let tenant = self.tenant(&claims)?;
         self.check_issuer(&claims, tenant, &key)?;

@@ -302,6 +302,34 @@ async fn a_flood_of_unknown_key_ids_makes_one_fetch_in_an_interval() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_good_is_looked_at_again_and_lends_its_signature_to_no_other() {
+    let issuer = Issuer::start().await;
+    let world = believing(&issuer).await;
+    let tenant = tenant_id();
+    let good = issuer.bearer(&tenant, &[ADMIN]);
+    for _ in 0..2 {
+        ask(&world, &good, &tenant).await.unwrap();
+    }
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let claims = issuer.claims(&tenant_id(), &[ADMIN]);
+    let (_, body) =
+        issuer.signer.sign(&claims).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let other_body = body.split_once('.').unwrap().0;
+    let head = message.rsplit_once('.').unwrap().0;
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    for forged in [
+        format!("{head}.{other_body}.{signature}"),
+        format!("{message}.{first}{}", &signature[1..]),
+        format!("{message}."),
+    ] {
+        assert_eq!(refused(&world, &forged, &tenant).await, "UNAUTHENTICATED");
+    }
+    ask(&world, &good, &tenant).await.unwrap();
+    world.clock.set(at("4000-01-01T00:00:00Z"));
+    assert_eq!(refused(&world, &good, &tenant).await, "UNAUTHENTICATED", "its time is over");
+}
+
+#[tokio::test]
 async fn new_keys_are_found_and_keys_that_were_withdrawn_forgotten() {
     let issuer = Issuer::start().await;
     let world = believing(&issuer).await;
