@@ -2,7 +2,7 @@
 //!
 //! The files follow `docs/risk-model.md`: `insight` (section 2), `cumulative` and `sequence` (3), `score` (4),
 //! `risk_alert` (5), `level` (6, 9), `dlp_alert` (7), `reason` (8). `timeline` is
-//! what may be shown of a user, `audit` what is written down about those who looked. The others hold the words they
+//! what may be shown of a user, `content` what is exported, `audit` what is written down about those who looked. The others hold the words they
 //! speak in.
 
 pub mod ids;
@@ -26,6 +26,7 @@ pub mod score;
 pub mod level;
 pub mod reason;
 pub mod timeline;
+pub mod content;
 pub mod audit;
 #[cfg(test)]
 mod example;

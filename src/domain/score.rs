@@ -52,12 +52,39 @@ fn declared<'a>(
 ) -> Option<InScope<'a>> {
     let policy = rules.policies.get(id)?;
     let member_from = member_from(intervals, now)?;
-    let first_live = first_live_day(policy, now);
-    let recorded = recorded_trigger(&facts.triggers, id, first_live.start(), now);
-    let exfiltration = exfiltration_trigger(facts, &rules.settings, policy, member_from, now);
-    let trigger = recorded.into_iter().chain(exfiltration).min()?;
+    let trigger = trigger(facts, &rules.settings, policy, Some(member_from), now)?;
     let closed = last_closing(facts.alerts.values(), id);
     Some(InScope { policy, days: scored_days(policy, trigger, closed, UtcDay::of(now)) })
+}
+
+/// Returns when the user was triggered into a policy, as of that instant: the earliest trigger that was live then. Of
+/// somebody who was no member, as where a policy is known by imported alerts alone, recorded triggers tell.
+#[must_use]
+pub fn triggered_at(
+    facts: &UserFacts,
+    rules: &TenantRules,
+    policy: &PolicyId,
+    at: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let member_from = facts.memberships.get(policy).and_then(|intervals| member_from(intervals, at));
+    match rules.policies.get(policy) {
+        Some(policy) => trigger(facts, &rules.settings, policy, member_from, at),
+        None => recorded_trigger(&facts.triggers, policy, DateTime::<Utc>::MIN_UTC, at),
+    }
+}
+
+/// Returns the earliest trigger of a policy that is live.
+fn trigger(
+    facts: &UserFacts,
+    settings: &Settings,
+    policy: &Policy,
+    member_from: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let first_live = first_live_day(policy, now);
+    let recorded = recorded_trigger(&facts.triggers, &policy.id, first_live.start(), now);
+    let exfiltration = member_from.and_then(|from| exfiltration_trigger(facts, settings, policy, from, now));
+    recorded.into_iter().chain(exfiltration).min()
 }
 
 /// Returns the implicit policy of user analytics, when the tenant has it on and the user is in its scope. It has no

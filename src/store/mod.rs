@@ -9,6 +9,7 @@ pub mod conformance;
 pub mod embedded;
 
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
+use crate::domain::content::{Content, ContentQuery};
 use crate::domain::decision::{AlertChange, Decision, RiskAlertQuery, Undecided};
 use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};
 use crate::domain::ids::{RiskAlertId, TenantId};
@@ -145,6 +146,31 @@ pub trait Store: Send + Sync + 'static {
         decision: Decision,
         event: AuditEvent,
     ) -> Result<Result<(), Undecided>, StoreError>;
+
+    /// Makes content of all changes of risk alerts that are due for export, of every tenant, and returns how many blobs
+    /// that are once they are durable and listed. Due is each change of status or severity since the tenant turned
+    /// export on, once; turning it off drops what was due.
+    async fn publish(&self, at: DateTime<Utc>) -> Result<u64, StoreError>;
+
+    /// Reads blobs that are wanted, by number from the lowest.
+    async fn contents(&self, query: &ContentQuery) -> Result<Vec<Arc<Content>>, StoreError>;
+
+    /// Forgets blobs of days before this one, and returns how many.
+    async fn expire_contents(&self, before: UtcDay) -> Result<u64, StoreError>;
+
+    /// Reads a note that a floor above keeps for a tenant, or for the server under
+    /// [`SERVER_CHAIN`](crate::domain::audit::SERVER_CHAIN). Notes hold nothing about users.
+    async fn note(&self, tenant: TenantId, name: &str) -> Result<Option<Arc<str>>, StoreError>;
+
+    /// Replaces a note if it still says what is expected, nothing for one that is not there yet, and returns whether it
+    /// did, once that is durable.
+    async fn put_note(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<bool, StoreError>;
 
     /// Says what it can do now, without a wait.
     async fn condition(&self) -> Condition;

@@ -1,9 +1,11 @@
 //! The embedded store with something done to it while it works, and the services over it.
 
 use crate::world::*;
+use chrono::{DateTime, Utc};
 use riskshare::auth::{Anyone, Authenticator, Presented};
 use riskshare::clock::ManualClock;
 use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
+use riskshare::domain::content::{Content, ContentQuery};
 use riskshare::domain::decision::{Decision, RiskAlertQuery, Undecided};
 use riskshare::domain::facts::{Batch, Declaration, Fact, Outcome};
 use riskshare::domain::ids::{RiskAlertId, TenantId};
@@ -242,6 +244,32 @@ impl Store for Tampered {
     ) -> Result<Result<(), Undecided>, StoreError> {
         self.check(Call::Decide)?;
         self.store.decide(tenant, decision, event).await
+    }
+
+    async fn publish(&self, at: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.store.publish(at).await
+    }
+
+    async fn contents(&self, query: &ContentQuery) -> Result<Vec<Arc<Content>>, StoreError> {
+        self.store.contents(query).await
+    }
+
+    async fn expire_contents(&self, before: UtcDay) -> Result<u64, StoreError> {
+        self.store.expire_contents(before).await
+    }
+
+    async fn note(&self, tenant: TenantId, name: &str) -> Result<Option<Arc<str>>, StoreError> {
+        self.store.note(tenant, name).await
+    }
+
+    async fn put_note(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<bool, StoreError> {
+        self.store.put_note(tenant, name, before, after).await
     }
 
     async fn condition(&self) -> Condition {

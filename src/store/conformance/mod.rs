@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "a promise is named by what it promises")]
 
 mod audit;
+mod content;
 mod erasure;
 mod facts;
 mod model;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use audit::*;
+pub use content::*;
 pub use erasure::*;
 pub use facts::*;
 pub use people::*;
@@ -68,6 +70,11 @@ macro_rules! conformance {
             risk_alerts_are_listed_newest_first_and_pages_join_without_gap,
             a_decision_holds_at_once_and_is_kept_with_who_and_why,
             an_alert_that_rises_is_kept_with_each_severity_that_it_had,
+            what_changes_while_export_is_on_is_exported_once,
+            a_raised_alert_is_exported_with_its_trigger_and_each_rise,
+            many_changes_make_several_blobs_that_are_read_in_order,
+            nothing_of_an_erased_person_is_exported_any_more,
+            a_note_is_replaced_by_whoever_knows_what_it_says,
             what_was_written_down_is_read_in_order_and_survives_a_restart,
             pages_join_without_gap_and_end_though_the_log_grows,
             a_line_that_somebody_kept_is_found_or_missed,
@@ -78,6 +85,10 @@ macro_rules! conformance {
         #[test]
         fn agrees_with_the_model_whatever_happens() {
             $crate::store::conformance::agrees_with_the_model::<$place>();
+        }
+        #[test]
+        fn what_is_exported_is_the_history() {
+            $crate::store::conformance::what_is_exported_is_the_history::<$place>();
         }
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
         async fn a_read_is_of_one_instant_between_commits() {

@@ -11,7 +11,7 @@ use crate::store::{AlertPage, ReviewedAlert, Store};
 use chrono::TimeDelta;
 use std::sync::Arc;
 
-fn imported(id: &str, hours_ago: i64, severity: Severity) -> RiskAlert {
+pub(super) fn imported(id: &str, hours_ago: i64, severity: Severity) -> RiskAlert {
     let at = noon() - TimeDelta::hours(hours_ago);
     RiskAlert {
         id: RiskAlertId::new(id).unwrap(),
@@ -26,7 +26,7 @@ fn imported(id: &str, hours_ago: i64, severity: Severity) -> RiskAlert {
     }
 }
 
-fn raised(name: &str, alert: RiskAlert) -> Fact {
+pub(super) fn raised(name: &str, alert: RiskAlert) -> Fact {
     Fact::RiskAlert { user: person(name), alert }
 }
 
@@ -53,7 +53,7 @@ async fn one(store: &Arc<dyn Store>, id: &str) -> Option<ReviewedAlert> {
     page.alerts.into_iter().next()
 }
 
-fn decision(id: &str, status: Status) -> Decision {
+pub(super) fn decision(id: &str, status: Status) -> Decision {
     Decision {
         alert: RiskAlertId::new(id).unwrap(),
         status,

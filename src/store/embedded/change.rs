@@ -82,6 +82,8 @@ pub enum Change {
         /// Why.
         comment: String,
     },
+    /// All changes of risk alerts that were due were exported, the last in the content of that number.
+    Published(u64),
 }
 
 impl Change {
@@ -144,6 +146,10 @@ impl Change {
                 out.text(by);
                 out.text(comment);
             }
+            Self::Published(number) => {
+                out.byte(11);
+                out.number(*number);
+            }
         }
     }
 
@@ -178,6 +184,7 @@ impl Change {
                 by: from.text()?.to_string(),
                 comment: from.text()?.to_string(),
             },
+            11 => Self::Published(from.number()?),
             _ => return Err(Malformed),
         })
     }
@@ -245,11 +252,11 @@ fn malformed(_: IdError) -> Malformed {
     Malformed
 }
 
-fn write_no(out: &mut Encoder, no: UserNo) {
+pub(super) fn write_no(out: &mut Encoder, no: UserNo) {
     out.number(no.0.into());
 }
 
-fn read_no(from: &mut Decoder) -> Result<UserNo, Malformed> {
+pub(super) fn read_no(from: &mut Decoder) -> Result<UserNo, Malformed> {
     from.small().map(UserNo)
 }
 
@@ -265,12 +272,28 @@ fn write_user(out: &mut Encoder, user: &User) {
             | u8::from(user.potential_high_impact) << 2
             | u8::from(user.confirmed_violation_before) << 3,
     );
-    out.count(user.identity.keys().count());
-    user.identity.keys().for_each(|key| write_key(out, key));
-    out.option(upn_of(&user.identity).as_ref(), write_key);
-    out.option(user.identity.display_name.as_ref(), |out, name| out.text(name.spell()));
+    write_identity(out, &user.identity);
     out.count(user.learned.len());
     user.learned.iter().for_each(|key| write_key(out, key));
+}
+
+/// Writes names.
+pub fn write_identity(out: &mut Encoder, identity: &Identity) {
+    out.count(identity.keys().count());
+    identity.keys().for_each(|key| write_key(out, key));
+    out.option(upn_of(identity).as_ref(), write_key);
+    out.option(identity.display_name.as_ref(), |out, name| out.text(name.spell()));
+}
+
+/// Reads names.
+pub fn read_identity(from: &mut Decoder) -> Result<Identity, Malformed> {
+    let keys: Vec<IdentityKey> = from.several(read_key)?;
+    let mut identity = keys.into_iter().fold(Identity::default(), Identity::with);
+    if let Some(upn) = from.option(read_key)? {
+        identity = identity.with_upn(upn);
+    }
+    identity.display_name = from.option(Decoder::personal)?;
+    Ok(identity)
 }
 
 /// Returns the key that was given as the UPN.
@@ -281,12 +304,7 @@ fn upn_of(identity: &Identity) -> Option<IdentityKey> {
 
 fn read_user(from: &mut Decoder) -> Result<User, Malformed> {
     let (no, flags) = (read_no(from)?, from.byte()?);
-    let keys: Vec<IdentityKey> = from.several(read_key)?;
-    let mut identity = keys.into_iter().fold(Identity::default(), Identity::with);
-    if let Some(upn) = from.option(read_key)? {
-        identity = identity.with_upn(upn);
-    }
-    identity.display_name = from.option(Decoder::personal)?;
+    let identity = read_identity(from)?;
     let learned: BTreeSet<IdentityKey> = from.several(read_key)?;
     if !learned.iter().all(|key| identity.has(key)) {
         return Err(Malformed);
@@ -389,7 +407,7 @@ fn read_trigger(from: &mut Decoder) -> Result<Trigger, Malformed> {
     Ok(Trigger { policy: read_policy_id(from)?, at: from.instant()?, kind: from.text()? })
 }
 
-fn write_alert(out: &mut Encoder, alert: &RiskAlert) {
+pub(super) fn write_alert(out: &mut Encoder, alert: &RiskAlert) {
     out.unique(alert.id.as_str());
     out.text(alert.policy.as_str());
     out.byte(match alert.severity {
@@ -415,7 +433,7 @@ fn write_alert(out: &mut Encoder, alert: &RiskAlert) {
     out.option(alert.closed_at, Encoder::instant);
 }
 
-fn read_alert(from: &mut Decoder) -> Result<RiskAlert, Malformed> {
+pub(super) fn read_alert(from: &mut Decoder) -> Result<RiskAlert, Malformed> {
     Ok(RiskAlert {
         id: RiskAlertId::new(from.unique()?).map_err(malformed)?,
         policy: read_policy_id(from)?,

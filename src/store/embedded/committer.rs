@@ -3,19 +3,22 @@
 use super::audit;
 use super::change::Change;
 use super::codec::{Encoder, Malformed};
+use super::content;
 use super::erasure::{Erasure, Without};
 use super::folder::Folder;
 use super::index::Index;
 use super::ledger::Ledger;
-use super::log::{Log, Part, RewriteFailed, WriteFailed};
+use super::log::{Bucket, Log, Part, RewriteFailed, WriteFailed};
 use super::plan::{Evaluate, plan};
 use crate::domain::audit::{AuditEvent, AuditOutcome};
+use crate::domain::content::{Content, RECORDS_MAX};
 use crate::domain::decision::{Decision, Undecided};
 use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, Join};
 use crate::store::{StoreError, VersionedSettings};
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -50,6 +53,23 @@ pub enum Command {
     },
     /// Forget activities of days before this one.
     Expire(UtcDay, Reply<u64>),
+    /// Export what is due, as of an instant.
+    Publish(DateTime<Utc>, Reply<u64>),
+    /// Forget what was exported on days before this one.
+    ExpireContent(UtcDay, Reply<u64>),
+    /// Keep a note in the place of the one before.
+    Note {
+        /// Whose.
+        tenant: TenantId,
+        /// Its name.
+        name: String,
+        /// What the one before must be; nothing when there must be none.
+        before: Option<String>,
+        /// What it is from now on.
+        after: String,
+        /// Says whether the one before was as expected.
+        reply: Reply<bool>,
+    },
     /// Erase whom the keys point at, if they can be one.
     Erase {
         /// Whose.
@@ -245,6 +265,25 @@ impl Writer {
                 let _ = reply.send(Ok(forgotten));
                 Ok(())
             }
+            Command::Publish(at, reply) => {
+                let contents = self.publish(at)?;
+                let _ = reply.send(Ok(contents));
+                Ok(())
+            }
+            Command::ExpireContent(first, reply) => {
+                self.log.drop_before(Bucket::Content(first))?;
+                let _ = reply.send(Ok(self.index.contents.expire_before(first)));
+                Ok(())
+            }
+            Command::Note { tenant, name, before, after, reply } => {
+                let is_expected = self.index.notes.get(tenant, &name).as_deref() == before.as_deref();
+                if is_expected {
+                    self.log.keep(tenant, &name, &after)?;
+                    self.index.notes.put(tenant, &name, &after);
+                }
+                let _ = reply.send(Ok(is_expected));
+                Ok(())
+            }
             Command::Erase { tenant, person, event, reply } => {
                 let erased = self.erase(tenant, &person, *event)?;
                 let _ = reply.send(erased);
@@ -334,6 +373,7 @@ impl Writer {
         let ledger = self.ledger(tenant);
         ledger.apply(change)?;
         ledger.show();
+        self.index.contents.forget(tenant, &erasure.numbers);
         Ok(())
     }
 
@@ -368,15 +408,50 @@ impl Writer {
         let mut out = Encoder::default();
         out.uuid(tenant.uuid());
         change.write(&mut out);
-        self.log.write(&[Part { day: None, activities: 0, payload: out.finish() }])?;
+        self.log.write(&[Part { bucket: None, activities: 0, payload: out.finish() }])?;
         let ledger = self.ledger(tenant);
         ledger.apply(change)?;
         ledger.show();
         Ok(())
     }
 
+    /// What is due of all tenants becomes content in one write: no change is exported twice, or never.
+    fn publish(&mut self, at: DateTime<Utc>) -> Result<u64, Stop> {
+        let (mut number, mut parts, mut contents) = (self.index.last_content(), Vec::new(), Vec::new());
+        let mut published = Vec::new();
+        for (tenant, ledger) in &self.ledgers {
+            let due = ledger.due();
+            if due.is_empty() {
+                continue;
+            }
+            let created = self.index.contents.created(*tenant).map_or(at, |last| last.max(at));
+            for records in due.chunks(RECORDS_MAX) {
+                number += 1;
+                let content = Content { number, tenant: *tenant, created, records: records.to_vec() };
+                let bucket = Some(Bucket::Content(content.day()));
+                parts.push(Part { bucket, activities: 0, payload: content::write(&content) });
+                contents.push(content);
+            }
+            let (change, mut out) = (Change::Published(number), Encoder::default());
+            out.uuid(tenant.uuid());
+            change.write(&mut out);
+            parts.push(Part { bucket: None, activities: 0, payload: out.finish() });
+            published.push((*tenant, change));
+        }
+        self.log.write(&parts)?;
+        for (tenant, change) in published {
+            let ledger = self.ledger(tenant);
+            ledger.apply(change)?;
+            ledger.show();
+        }
+        self.index.note_content(number);
+        let count = contents.len() as u64;
+        self.index.contents.put(contents);
+        Ok(count)
+    }
+
     fn expire_before(&mut self, first: UtcDay) -> Result<u64, Stop> {
-        self.log.drop_before(first)?;
+        self.log.drop_before(Bucket::Activities(first))?;
         let mut forgotten = 0;
         for ledger in self.ledgers.values_mut() {
             forgotten += ledger.expire_before(first);

@@ -2,7 +2,8 @@
 
 use super::change::{Change, read_activity, write_activity};
 use super::codec::{Decoder, Encoder, Malformed};
-use super::log::Rewrite;
+use super::content;
+use super::log::{Bucket, Rewrite};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{IdentityKey, UserNo};
@@ -28,7 +29,7 @@ impl Erasure {
             | Change::Alert { user, .. }
             | Change::Decided { user, .. }
             | Change::Pseudonym { user, .. } => self.numbers.contains(user),
-            Change::Policy(_) | Change::Settings { .. } | Change::Erased(_) => false,
+            Change::Policy(_) | Change::Settings { .. } | Change::Erased(_) | Change::Published(_) => false,
         };
         match change {
             _ if is_theirs => None,
@@ -71,7 +72,16 @@ impl Rewrite for Without<'_> {
         Ok(out.finish())
     }
 
-    fn day(&self, day: UtcDay, payload: &[u8]) -> Result<(Vec<u8>, u64), Malformed> {
+    fn bucket(&self, bucket: Bucket, payload: &[u8]) -> Result<(Vec<u8>, u64), Malformed> {
+        match bucket {
+            Bucket::Activities(day) => self.activities(day, payload),
+            Bucket::Content(_) => self.content(payload).map(|kept| (kept, 0)),
+        }
+    }
+}
+
+impl Without<'_> {
+    fn activities(&self, day: UtcDay, payload: &[u8]) -> Result<(Vec<u8>, u64), Malformed> {
         let is_other = self.begin(payload)?.is_none();
         let mut from = Decoder::new(payload);
         let mut out = Encoder::default();
@@ -85,5 +95,15 @@ impl Rewrite for Without<'_> {
             }
         }
         Ok((out.finish(), kept))
+    }
+
+    fn content(&self, payload: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let content = content::read(payload)?;
+        let is_theirs = content.tenant == self.tenant;
+        Ok(if is_theirs {
+            content::write(&content::without(content, &self.erasure.numbers))
+        } else {
+            payload.to_vec()
+        })
     }
 }

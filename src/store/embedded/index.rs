@@ -1,5 +1,7 @@
 //! What is known, in memory, as readers see it. Readers never wait for the disk and never hold a writer up.
 
+use super::content::Contents;
+use super::notes::Notes;
 use super::reviews::{Review, Reviews};
 use super::switch::Switch;
 use crate::domain::decision::RiskAlertQuery;
@@ -22,7 +24,15 @@ const SHARDS: usize = 8;
 
 /// All tenants.
 #[derive(Default)]
-pub struct Index(DashMap<TenantId, Arc<Tenant>>);
+pub struct Index {
+    tenants: DashMap<TenantId, Arc<Tenant>>,
+    /// What was exported of all of them.
+    pub contents: Contents,
+    /// The number of the last blob that was ever exported.
+    last_content: AtomicU64,
+    /// What floors above keep.
+    pub notes: Notes,
+}
 
 /// What is known of one tenant.
 pub struct Tenant {
@@ -78,21 +88,39 @@ pub struct Shown {
 }
 
 impl Index {
+    /// Returns an index of no tenant, with notes.
+    pub fn with(notes: Notes) -> Self {
+        Self { notes, ..Self::default() }
+    }
+
     /// Returns a tenant if anything was ever recorded for it.
     pub fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
-        self.0.get(&tenant).map(|tenant| Arc::clone(&tenant))
+        self.tenants.get(&tenant).map(|tenant| Arc::clone(&tenant))
     }
 
     /// Returns a tenant, new if need be.
     pub fn get_or_add(&self, tenant: TenantId) -> Arc<Tenant> {
         Arc::clone(
-            &self.0.entry(tenant).or_insert_with(|| Arc::new(Tenant::new(tenant, Switch::at(0, false)))),
+            &self
+                .tenants
+                .entry(tenant)
+                .or_insert_with(|| Arc::new(Tenant::new(tenant, Switch::at(0, false)))),
         )
     }
 
     /// Puts a tenant in at start.
     pub fn add(&self, tenant: Arc<Tenant>) {
-        self.0.insert(tenant.id, tenant);
+        self.tenants.insert(tenant.id, tenant);
+    }
+
+    /// Returns the number of the last blob that was ever exported.
+    pub fn last_content(&self) -> u64 {
+        self.last_content.load(Ordering::SeqCst)
+    }
+
+    /// Notes the number of a blob that was exported.
+    pub fn note_content(&self, number: u64) {
+        self.last_content.fetch_max(number, Ordering::SeqCst);
     }
 }
 

@@ -9,6 +9,7 @@ use super::index::{Decided, Shown, Tenant};
 use super::reviews::Review;
 use super::texts::Texts;
 use crate::domain::activity::Activity;
+use crate::domain::content::{AlertRecord, Due};
 use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
 use crate::domain::pseudonym::Pseudonym;
@@ -42,6 +43,8 @@ pub struct Ledger {
     erased: Vec<UserNo>,
     reviews: HashMap<RiskAlertId, Review>,
     unreviewed: Vec<RiskAlertId>,
+    /// What the next cycle exports, in the order in which it happened.
+    due: Vec<Due>,
     rules: Option<TenantRules>,
     texts: Texts,
 }
@@ -67,6 +70,7 @@ impl Ledger {
             erased: Vec::new(),
             reviews: HashMap::new(),
             unreviewed: Vec::new(),
+            due: Vec::new(),
             rules: None,
             texts: Texts::default(),
         }
@@ -174,6 +178,9 @@ impl Ledger {
             Change::Alert { user, alert } => self.review(user, alert, None, String::new()),
             Change::Decided { user, alert, by, comment } => self.review(user, alert, Some(by), comment),
             Change::Settings { settings, epoch: _ } => {
+                if !settings.settings.alert_export {
+                    self.due.clear();
+                }
                 self.rules_mut().settings = settings.settings;
                 self.decided.version = settings.version;
                 Ok(())
@@ -185,6 +192,14 @@ impl Ledger {
                 Ok(())
             }
             Change::Erased(users) => self.erase(&users),
+            Change::Published(_) => {
+                for due in std::mem::take(&mut self.due) {
+                    if let Some(review) = self.review_of(&due.alert.id) {
+                        review.exported = true;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -196,18 +211,46 @@ impl Ledger {
         by: Option<String>,
         comment: String,
     ) -> Result<(), Malformed> {
-        let id = &alert.id;
-        if !self.reviews.contains_key(id) {
-            let shown = self.tenant.reviews.get(id);
-            let review = shown.map_or_else(|| Review::of(user, &alert), |shown| (*shown).clone());
-            self.reviews.insert(id.clone(), review);
+        let id = alert.id.clone();
+        if self.review_of(&id).is_none() {
+            self.reviews.insert(id.clone(), Review::of(user, &alert));
         }
-        let review = self.reviews.get_mut(id).ok_or(Malformed)?;
+        let review = self.review_of(&id).ok_or(Malformed)?;
         review.user = user;
-        review.note(&alert, by, comment);
+        let (is_new, change) = (review.note(&alert, by, comment), review.history.len() - 1);
+        if is_new && self.rules().settings.alert_export {
+            self.due.push(Due { alert: alert.clone(), user, change });
+        }
         self.alerts.insert(id.clone(), user);
-        self.draft(user)?.alerts.insert(id.clone(), alert);
+        self.draft(user)?.alerts.insert(id, alert);
         Ok(())
+    }
+
+    /// Returns the draft of what is kept of an alert, if anything is.
+    fn review_of(&mut self, id: &RiskAlertId) -> Option<&mut Review> {
+        if !self.reviews.contains_key(id) {
+            let shown = self.tenant.reviews.get(id)?;
+            self.reviews.insert(id.clone(), (*shown).clone());
+        }
+        self.reviews.get_mut(id)
+    }
+
+    /// Returns the records of what is due for export.
+    pub fn due(&self) -> Vec<AlertRecord> {
+        let (mut seen, mut records) = (HashSet::new(), Vec::new());
+        for due in &self.due {
+            let is_first = seen.insert(&due.alert.id) && !self.was_exported(&due.alert.id);
+            let record = |facts: &UserFacts| due.record(self.tenant.id, facts, self.rules(), is_first);
+            records.extend(self.look(self.resolve(due.user), record));
+        }
+        records
+    }
+
+    fn was_exported(&self, id: &RiskAlertId) -> bool {
+        match self.reviews.get(id) {
+            Some(draft) => draft.exported,
+            None => self.tenant.reviews.get(id).is_some_and(|review| review.exported),
+        }
     }
 
     /// Adds one activity.
@@ -362,6 +405,7 @@ impl Ledger {
         for activity in facts.activities.iter() {
             self.activities.remove(&activity.id);
         }
+        self.due.retain(|due| !facts.alerts.contains_key(&due.alert.id));
         for alert in facts.alerts.keys() {
             self.alerts.remove(alert);
             self.reviews.remove(alert);

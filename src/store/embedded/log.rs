@@ -1,4 +1,5 @@
-//! The log on disk: one partition for each day of activity, one for all other facts, one for the log's own notes.
+//! The log on disk: one partition for each day of activity and for each day of what was exported, one for all other
+//! facts, one for notes.
 //!
 //! Every record has the next sequence number, whatever its partition, so that a missing one is noticed: the records
 //! that are there and those of dropped days add up to the last number.
@@ -6,7 +7,9 @@
 use super::codec::{Decoder, Encoder, Malformed};
 use super::error::OpenError;
 use super::folder::{Folder, Head};
+use super::notes::Notes;
 use super::record;
+use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -21,8 +24,10 @@ const FACTS: &str = "facts";
 const NOTES: &str = "notes";
 /// The note that holds the key of page tokens.
 const TOKEN_KEY: &str = "token_key";
-/// Begins the notes about dropped days. The day's partition's name follows.
+/// Begins the notes about dropped buckets. The name of the bucket's partition follows.
 const DROPPED: &str = "dropped/";
+/// Begins the notes that are kept for the floors above. The tenant and the note's name follow.
+const KEPT: &str = "kept/";
 /// Memory for blocks that were read: little, for the log is read at start only.
 const CACHE_BYTES: u64 = 8 << 20;
 /// Memory of one partition's latest records before they go to a table.
@@ -35,15 +40,56 @@ pub struct Log {
     database: Database,
     facts: Keyspace,
     notes: Keyspace,
-    days: BTreeMap<UtcDay, Day>,
+    buckets: BTreeMap<Bucket, Held>,
     head: Head,
     /// The number of the last record.
     last: u64,
 }
 
-/// The partition of a day.
+/// What is dropped as a whole, once it is old.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Bucket {
+    /// The activities of a day.
+    Activities(UtcDay),
+    /// What was exported on a day.
+    Content(UtcDay),
+}
+
+impl Bucket {
+    /// Returns a bucket of its kind before all others.
+    fn least(self) -> Self {
+        match self {
+            Self::Activities(_) => Self::Activities(UtcDay::MIN),
+            Self::Content(_) => Self::Content(UtcDay::MIN),
+        }
+    }
+
+    /// Returns the name of the bucket's partition. That of a new one holds the number of its first record, so that no
+    /// name ever comes again.
+    fn name(self, first: u64) -> String {
+        match self {
+            Self::Activities(day) => format!("day.{}.{first}", day.number()),
+            Self::Content(day) => format!("content.{}.{first}", day.number()),
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let mut parts = name.split('.');
+        let (kind, day, first) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        first.parse::<u64>().ok()?;
+        let day = UtcDay::from_number(day);
+        match kind {
+            "day" => Some(Self::Activities(day)),
+            "content" => Some(Self::Content(day)),
+            _ => None,
+        }
+        .filter(|_| parts.next().is_none())
+    }
+}
+
+/// The partition of a bucket.
 #[derive(Clone)]
-struct Day {
+struct Held {
     partition: Keyspace,
     records: u64,
     activities: u64,
@@ -52,8 +98,8 @@ struct Day {
 /// What goes into one record.
 #[derive(Debug)]
 pub struct Part {
-    /// Whose activities it holds, or nothing for other facts.
-    pub day: Option<UtcDay>,
+    /// Where it goes, or nothing for the facts that stay.
+    pub bucket: Option<Bucket>,
     /// How many activities it holds.
     pub activities: u64,
     /// The payload.
@@ -64,8 +110,12 @@ pub struct Part {
 pub trait Replay {
     /// Takes in the changes of a record.
     fn facts(&mut self, payload: &[u8]) -> Result<(), OpenError>;
-    /// Takes in a day's records and returns how many activities they hold.
-    fn day(&mut self, day: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError>;
+    /// Takes in a bucket's records and returns how many activities they hold.
+    fn bucket(
+        &mut self,
+        bucket: Bucket,
+        payloads: &mut dyn Iterator<Item = Payload>,
+    ) -> Result<u64, OpenError>;
 }
 
 /// What is kept of a payload.
@@ -75,8 +125,8 @@ type Rewritten = Result<Vec<u8>, Malformed>;
 pub trait Rewrite {
     /// Returns what is kept of a record of facts.
     fn facts(&self, payload: &[u8]) -> Result<Vec<u8>, Malformed>;
-    /// Returns what is kept of a day's record, and how many activities that are.
-    fn day(&self, day: UtcDay, payload: &[u8]) -> Result<(Vec<u8>, u64), Malformed>;
+    /// Returns what is kept of a bucket's record, and how many activities that are.
+    fn bucket(&self, bucket: Bucket, payload: &[u8]) -> Result<(Vec<u8>, u64), Malformed>;
 }
 
 /// The log could not be written anew. It is what it was, or is not trusted any more.
@@ -126,7 +176,7 @@ impl Log {
         let database = database(&folder.log()?)?;
         let facts = database.keyspace(FACTS, options)?;
         let notes = database.keyspace(NOTES, options)?;
-        let mut log = Self { database, facts, notes, days: BTreeMap::new(), head, last: 0 };
+        let mut log = Self { database, facts, notes, buckets: BTreeMap::new(), head, last: 0 };
         log.read(replay)?;
         if log.head.is_new() {
             log.head.begin().map_err(OpenError::Io)?;
@@ -151,6 +201,27 @@ impl Log {
         Ok(key)
     }
 
+    /// Returns what is kept for the floors above.
+    pub fn kept(&self) -> Result<Notes, OpenError> {
+        let (notes, damaged) = (Notes::default(), || OpenError::damaged("a note"));
+        for guard in self.notes.prefix(KEPT) {
+            let (key, value) = guard.into_inner()?;
+            let key = std::str::from_utf8(&key[KEPT.len()..]).map_err(|_| damaged())?;
+            let (tenant, name) = key.split_once('/').ok_or_else(damaged)?;
+            let tenant = tenant.parse().map(TenantId::new).map_err(|_| damaged())?;
+            let text = std::str::from_utf8(read_note(&value)?).map_err(|_| damaged())?;
+            notes.put(tenant, name, text);
+        }
+        Ok(notes)
+    }
+
+    /// Makes a note of the floors above durable, in the place of the one before.
+    pub fn keep(&self, tenant: TenantId, name: &str, text: &str) -> Result<(), WriteFailed> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        batch.insert(&self.notes, format!("{KEPT}{tenant}/{name}"), note(text.as_bytes()));
+        Ok(batch.commit()?)
+    }
+
     /// Makes records durable, all or none, in this order.
     pub fn write(&mut self, parts: &[Part]) -> Result<(), WriteFailed> {
         if parts.is_empty() {
@@ -159,9 +230,9 @@ impl Log {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
         for part in parts {
             self.last += 1;
-            let partition = match part.day {
+            let partition = match part.bucket {
                 None => self.facts.clone(),
-                Some(day) => self.count_in(day, part.activities)?,
+                Some(bucket) => self.count_in(bucket, part.activities)?,
             };
             batch.insert(&partition, record::key(self.last), record::seal(self.last, &part.payload));
         }
@@ -169,13 +240,15 @@ impl Log {
         Ok(self.head.set(self.last)?)
     }
 
-    /// Drops the partitions of days before `first`. A note about what goes is durable before anything goes: a crash
-    /// in between is put right at the next start.
-    pub fn drop_before(&mut self, first: UtcDay) -> Result<(), WriteFailed> {
+    /// Drops the buckets of this one's kind that are of days before its own. A note about what goes is durable before
+    /// anything goes: a crash in between is put right at the next start.
+    pub fn drop_before(&mut self, first: Bucket) -> Result<(), WriteFailed> {
         self.note_dropped(first)?;
-        let kept = self.days.split_off(&first);
-        for (_, day) in std::mem::replace(&mut self.days, kept) {
-            self.database.delete_keyspace(day.partition)?;
+        let old: Vec<Bucket> = self.buckets.range(first.least()..first).map(|(bucket, _)| *bucket).collect();
+        for bucket in old {
+            if let Some(held) = self.buckets.remove(&bucket) {
+                self.database.delete_keyspace(held.partition)?;
+            }
         }
         Ok(())
     }
@@ -194,15 +267,15 @@ impl Log {
         let mut next = Self::like(self, &folder.next_log()?)?;
         copy_records(&self.facts, &next.facts, &mut |payload| rewrite.facts(payload))?;
         copy_values(&self.notes, &next.notes)?;
-        for (day, old) in &self.days {
+        for (bucket, old) in &self.buckets {
             let partition = next.database.keyspace(old.partition.name(), options)?;
             let mut activities = 0;
             let records = copy_records(&old.partition, &partition, &mut |payload| {
-                let (kept, count) = rewrite.day(*day, payload)?;
+                let (kept, count) = rewrite.bucket(*bucket, payload)?;
                 activities += count;
                 Ok(kept)
             })?;
-            next.days.insert(*day, Day { partition, records, activities });
+            next.buckets.insert(*bucket, Held { partition, records, activities });
         }
         next.last += 1;
         next.facts.insert(record::key(next.last), record::seal(next.last, last))?;
@@ -220,7 +293,7 @@ impl Log {
         let facts = database.keyspace(FACTS, options)?;
         let notes = database.keyspace(NOTES, options)?;
         let head = other.head.again().map_err(fjall::Error::Io)?;
-        Ok(Self { database, facts, notes, days: BTreeMap::new(), head, last: other.last })
+        Ok(Self { database, facts, notes, buckets: BTreeMap::new(), head, last: other.last })
     }
 
     /// Makes everything durable that is not yet.
@@ -229,46 +302,44 @@ impl Log {
         Ok(self.head.sync()?)
     }
 
-    fn note_dropped(&self, first: UtcDay) -> Result<(), WriteFailed> {
+    fn note_dropped(&self, first: Bucket) -> Result<(), WriteFailed> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for day in self.days.range(..first).map(|(_, day)| day) {
+        for held in self.buckets.range(first.least()..first).map(|(_, held)| held) {
             let mut out = Encoder::default();
-            for number in [day.records, day.activities, self.last] {
+            for number in [held.records, held.activities, self.last] {
                 out.number(number);
             }
-            let name = format!("{DROPPED}{}", &**day.partition.name());
+            let name = format!("{DROPPED}{}", &**held.partition.name());
             batch.insert(&self.notes, name, note(&out.finish()));
         }
         Ok(batch.commit()?)
     }
 
-    /// Counts a record into its day and returns the day's partition. The name of a new one holds the number of its
-    /// first record, so that no name ever comes again.
-    fn count_in(&mut self, day: UtcDay, activities: u64) -> Result<Keyspace, WriteFailed> {
-        if !self.days.contains_key(&day) {
-            let name = format!("day.{}.{}", day.number(), self.last);
-            let partition = self.database.keyspace(&name, options)?;
-            self.days.insert(day, Day { partition, records: 0, activities: 0 });
+    /// Counts a record into its bucket and returns the bucket's partition.
+    fn count_in(&mut self, bucket: Bucket, activities: u64) -> Result<Keyspace, WriteFailed> {
+        if !self.buckets.contains_key(&bucket) {
+            let partition = self.database.keyspace(&bucket.name(self.last), options)?;
+            self.buckets.insert(bucket, Held { partition, records: 0, activities: 0 });
         }
-        let Some(entry) = self.days.get_mut(&day) else {
-            return Err(WriteFailed("a day has no partition".to_owned()));
+        let Some(held) = self.buckets.get_mut(&bucket) else {
+            return Err(WriteFailed("a bucket has no partition".to_owned()));
         };
-        entry.records += 1;
-        entry.activities += activities;
-        Ok(entry.partition.clone())
+        held.records += 1;
+        held.activities += activities;
+        Ok(held.partition.clone())
     }
 
     fn read(&mut self, replay: &mut impl Replay) -> Result<(), OpenError> {
         let dropped = self.forget_dropped()?;
-        self.find_days()?;
+        self.find_buckets()?;
         let mut seen = Sequences::default();
         for payload in payloads(&self.facts, &mut seen) {
             replay.facts(&payload?)?;
         }
-        for (day, entry) in &mut self.days {
+        for (bucket, held) in &mut self.buckets {
             let before = seen.count;
-            entry.activities = replay.day(*day, &mut payloads(&entry.partition, &mut seen))?;
-            entry.records = seen.count - before;
+            held.activities = replay.bucket(*bucket, &mut payloads(&held.partition, &mut seen))?;
+            held.records = seen.count - before;
         }
         self.last = seen.last.max(dropped.last);
         let is_whole = seen.count + dropped.records == self.last && !seen.twice;
@@ -302,22 +373,22 @@ impl Log {
         Ok(total)
     }
 
-    fn find_days(&mut self) -> Result<(), OpenError> {
+    fn find_buckets(&mut self) -> Result<(), OpenError> {
         for name in self.database.list_keyspace_names() {
             if matches!(&*name, FACTS | NOTES) {
                 continue;
             }
-            let day = day_of(&name).ok_or_else(|| OpenError::damaged("an unknown partition"))?;
+            let bucket = Bucket::named(&name).ok_or_else(|| OpenError::damaged("an unknown partition"))?;
             let partition = self.database.keyspace(&name, options)?;
-            if self.days.insert(day, Day { partition, records: 0, activities: 0 }).is_some() {
-                return Err(OpenError::damaged("a day has two partitions"));
+            if self.buckets.insert(bucket, Held { partition, records: 0, activities: 0 }).is_some() {
+                return Err(OpenError::damaged("a bucket has two partitions"));
             }
         }
         Ok(())
     }
 }
 
-/// What dropped days held.
+/// What dropped buckets held.
 #[derive(Default)]
 struct Dropped {
     records: u64,
@@ -396,12 +467,6 @@ fn database(path: &Path) -> fjall::Result<Database> {
         .open()
 }
 
-fn day_of(name: &str) -> Option<UtcDay> {
-    let (day, first) = name.strip_prefix("day.")?.split_once('.')?;
-    first.parse::<u64>().ok()?;
-    day.parse().ok().map(UtcDay::from_number)
-}
-
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES)
@@ -439,7 +504,11 @@ mod tests {
             Ok(())
         }
 
-        fn day(&mut self, _: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError> {
+        fn bucket(
+            &mut self,
+            _: Bucket,
+            payloads: &mut dyn Iterator<Item = Payload>,
+        ) -> Result<u64, OpenError> {
             let mut count = 0;
             for payload in payloads {
                 count += payload?.len() as u64;
@@ -454,9 +523,13 @@ mod tests {
         (Log::open(&folder, &mut counted).unwrap(), counted, folder)
     }
 
+    fn bucket(day: i32) -> Bucket {
+        Bucket::Activities(UtcDay::from_number(day))
+    }
+
     fn part(day: Option<i32>, activities: u64) -> Part {
         let payload = vec![7; usize::try_from(activities).unwrap()];
-        Part { day: day.map(UtcDay::from_number), activities, payload }
+        Part { bucket: day.map(bucket), activities, payload }
     }
 
     #[test]
@@ -465,7 +538,7 @@ mod tests {
         let (mut log, _, folder) = open(at.path());
         log.token_key().unwrap();
         log.write(&[part(None, 0), part(Some(-1), 2), part(Some(3), 5)]).unwrap();
-        log.note_dropped(UtcDay::from_number(3)).unwrap();
+        log.note_dropped(bucket(3)).unwrap();
         drop((log, folder));
 
         let (mut log, counted, folder) = open(at.path());
@@ -475,7 +548,7 @@ mod tests {
         drop((log, folder));
         let (mut log, counted, folder) = open(at.path());
         assert_eq!(counted.activities, 6);
-        log.drop_before(UtcDay::from_number(9)).unwrap();
+        log.drop_before(bucket(9)).unwrap();
         drop((log, folder));
         let (log, counted, _folder) = open(at.path());
         assert_eq!((counted.facts, counted.activities, log.last), (1, 0, 4));
@@ -508,7 +581,7 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let (mut log, _, folder) = open(at.path());
         log.token_key().unwrap();
-        log.count_in(UtcDay::from_number(3), 1).unwrap();
+        log.count_in(bucket(3), 1).unwrap();
         drop((log, folder));
         let (mut log, _, folder) = open(at.path());
         log.write(&[part(Some(3), 1)]).unwrap();
@@ -522,7 +595,7 @@ mod tests {
         let (mut log, _, folder) = open(at.path());
         log.token_key().unwrap();
         log.write(&[part(Some(3), 500)]).unwrap();
-        let day = log.days[&UtcDay::from_number(3)].partition.clone();
+        let day = log.buckets[&bucket(3)].partition.clone();
         day.rotate_memtable_and_wait().unwrap();
         let tables = day.path().join("tables");
         drop((log, folder, day));

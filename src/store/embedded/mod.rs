@@ -1,19 +1,22 @@
 //! The embedded engine: fjall for the truth, memory for reads.
 //!
 //! `folder` and `log` are the disk, `record`, `codec` and `change` the bytes on it; `index` and `switch` are what
-//! readers see; `reviews` is what reviewers see of risk alerts; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
+//! readers see; `reviews` is what reviewers see of risk alerts,
+//! `content` what is exported of them, `notes` what the floors above keep; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
 //! start. `audit` is the audit log, with a thread of its own. `docs/storage.md` says what is promised.
 
 mod audit;
 mod change;
 mod codec;
 mod committer;
+mod content;
 mod erasure;
 mod error;
 mod folder;
 mod index;
 mod ledger;
 mod log;
+mod notes;
 mod plan;
 mod record;
 mod replay;
@@ -28,6 +31,7 @@ pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;
 
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
+use crate::domain::content::{Content, ContentQuery};
 use crate::domain::decision::{Decision, RiskAlertQuery, Undecided};
 use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::{RiskAlertId, TenantId};
@@ -39,6 +43,7 @@ use crate::store::{AlertCursor, AlertPage, AuditCursor, AuditPage};
 use crate::store::{ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
 use audit::Audit;
+use chrono::{DateTime, Utc};
 use committer::{Command, Committer, Writer, ask, ask_patiently};
 use folder::Folder;
 use index::{Index, Tenant};
@@ -74,7 +79,7 @@ impl EmbeddedStore {
         let log = Log::open(&folder, &mut rebuilt)?;
         let token_key = log.token_key()?;
         let audit = Audit::open(folder.audit())?;
-        let (ledgers, index) = rebuilt.finish();
+        let (ledgers, index) = rebuilt.finish(log.kept()?);
         let lines = audit.lines();
         let writer = Writer { log, folder, ledgers, index: Arc::clone(&index), evaluate, lines };
         let committer = Committer::start(writer).map_err(OpenError::Io)?;
@@ -196,6 +201,33 @@ impl Store for EmbeddedStore {
     ) -> Result<Result<(), Undecided>, StoreError> {
         let (decision, event) = (Box::new(decision), Box::new(event));
         ask(&self.committer.commands(), |reply| Command::Decide { tenant, decision, event, reply }).await
+    }
+
+    async fn publish(&self, at: DateTime<Utc>) -> Result<u64, StoreError> {
+        ask(&self.committer.commands(), |reply| Command::Publish(at, reply)).await
+    }
+
+    async fn contents(&self, query: &ContentQuery) -> Result<Vec<Arc<Content>>, StoreError> {
+        Ok(self.index.contents.wanted(query))
+    }
+
+    async fn expire_contents(&self, before: UtcDay) -> Result<u64, StoreError> {
+        ask(&self.committer.commands(), |reply| Command::ExpireContent(before, reply)).await
+    }
+
+    async fn note(&self, tenant: TenantId, name: &str) -> Result<Option<Arc<str>>, StoreError> {
+        Ok(self.index.notes.get(tenant, name))
+    }
+
+    async fn put_note(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<bool, StoreError> {
+        let (name, before, after) = (name.to_owned(), before.map(str::to_owned), after.to_owned());
+        ask(&self.committer.commands(), |reply| Command::Note { tenant, name, before, after, reply }).await
     }
 
     async fn condition(&self) -> Condition {

@@ -3,7 +3,7 @@
 use super::change::{Change, write_activity};
 use super::codec::{Encoder, Malformed};
 use super::ledger::Ledger;
-use super::log::Part;
+use super::log::{Bucket, Part};
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Conflict, Declaration, Fact, Outcome, TenantRules, UserFacts};
 use crate::domain::ids::{PolicyId, TenantId};
@@ -242,9 +242,9 @@ impl Planner<'_> {
     }
 
     fn parts(self) -> Vec<Part> {
-        let facts = self.facts.map(|out| Part { day: None, activities: 0, payload: out.finish() });
+        let facts = self.facts.map(|out| Part { bucket: None, activities: 0, payload: out.finish() });
         let days = self.days.into_iter().map(|(day, (out, activities))| Part {
-            day: Some(day),
+            bucket: Some(Bucket::Activities(day)),
             activities,
             payload: out.finish(),
         });

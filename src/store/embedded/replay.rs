@@ -2,12 +2,15 @@
 
 use super::change::{Change, read_activity};
 use super::codec::Decoder;
+use super::content;
 use super::error::OpenError;
 use super::index::{Index, Tenant};
 use super::ledger::Ledger;
-use super::log::{Payload, Replay};
+use super::log::{Bucket, Payload, Replay};
+use super::notes::Notes;
 use super::switch::Switch;
 use crate::domain::activity::Activity;
+use crate::domain::content::Content;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::domain::user::UserNo;
@@ -20,13 +23,18 @@ pub struct Rebuilt {
     ledgers: HashMap<TenantId, Ledger>,
     /// How often each switch has moved, and whether it is open.
     switches: HashMap<TenantId, (u64, bool)>,
+    contents: Vec<Content>,
+    /// The number of the last blob that was ever exported.
+    last_content: u64,
 }
 
 impl Rebuilt {
     /// Returns the books and what readers see.
-    pub fn finish(self) -> (HashMap<TenantId, Ledger>, Arc<Index>) {
-        let index = Arc::new(Index::default());
-        let Self { mut ledgers, switches } = self;
+    pub fn finish(self, notes: Notes) -> (HashMap<TenantId, Ledger>, Arc<Index>) {
+        let index = Arc::new(Index::with(notes));
+        let Self { mut ledgers, switches, contents, last_content } = self;
+        index.contents.put(contents);
+        index.note_content(last_content);
         for (id, ledger) in &mut ledgers {
             let (moved, open) = switches.get(id).copied().unwrap_or((0, false));
             let tenant = Arc::new(Tenant::new(*id, Switch::at(moved, open)));
@@ -52,13 +60,38 @@ impl Replay for Rebuilt {
             if let Change::Settings { settings, epoch } = &change {
                 self.switches.insert(tenant, (*epoch, settings.settings.data_sharing));
             }
+            if let Change::Published(number) = &change {
+                self.last_content = self.last_content.max(*number);
+            }
             self.ledger(tenant).apply(change)?;
         }
         Ok(())
     }
 
+    fn bucket(
+        &mut self,
+        bucket: Bucket,
+        payloads: &mut dyn Iterator<Item = Payload>,
+    ) -> Result<u64, OpenError> {
+        match bucket {
+            Bucket::Activities(day) => self.activities(day, payloads),
+            Bucket::Content(_) => {
+                for payload in payloads {
+                    self.contents.push(content::read(&payload?)?);
+                }
+                Ok(0)
+            }
+        }
+    }
+}
+
+impl Rebuilt {
     /// Collects a whole day first, so that each user's day is sorted once.
-    fn day(&mut self, day: UtcDay, payloads: &mut dyn Iterator<Item = Payload>) -> Result<u64, OpenError> {
+    fn activities(
+        &mut self,
+        day: UtcDay,
+        payloads: &mut dyn Iterator<Item = Payload>,
+    ) -> Result<u64, OpenError> {
         let mut done: HashMap<(TenantId, UserNo), Vec<Activity>> = HashMap::new();
         let mut count = 0;
         for payload in payloads {

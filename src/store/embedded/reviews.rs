@@ -21,21 +21,26 @@ pub struct Review {
     pub created_at: DateTime<Utc>,
     /// The states that it was in, the oldest first.
     pub history: Vec<AlertChange>,
+    /// One of them was exported.
+    pub exported: bool,
 }
 
 impl Review {
     /// Returns what is kept of an alert of which nothing was kept before.
     pub fn of(user: UserNo, alert: &RiskAlert) -> Self {
-        Self { user, created_at: alert.created_at, history: Vec::new() }
+        Self { user, created_at: alert.created_at, history: Vec::new(), exported: false }
     }
 
-    /// Notes the state that the alert is in now, unless its status and severity are what they were.
-    pub fn note(&mut self, alert: &RiskAlert, by: Option<String>, comment: String) {
+    /// Notes the state that the alert is in now, unless its status and severity are what they were, and says whether
+    /// they are not.
+    pub fn note(&mut self, alert: &RiskAlert, by: Option<String>, comment: String) -> bool {
         self.created_at = alert.created_at;
         let is_same = |last: &AlertChange| (last.status, last.severity) == (alert.status, alert.severity);
-        if !self.history.last().is_some_and(is_same) {
+        let is_new = !self.history.last().is_some_and(is_same);
+        if is_new {
             self.history.push(AlertChange { by, comment, ..AlertChange::of(alert) });
         }
+        is_new
     }
 }
 
