@@ -1,3 +1,9 @@
 //! Domain values in outside formats: one file each.
 
+mod person;
+
 pub mod csv;
+pub mod management_record;
+pub mod ocsf;
+pub mod cef;
+pub mod syslog;

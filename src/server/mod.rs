@@ -39,8 +39,8 @@ use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::transport;
-use crate::transport::Serving;
 use crate::transport::tls::{Identity, TlsError};
+use crate::transport::{Protocol, Serving};
 use health::Health;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -117,7 +117,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     if config.is_exposed() {
         return Err(StartError::Exposed(config.listen));
     }
-    let identity = config.tls_files().map(Identity::load).transpose()?;
+    let identity = config.tls_files().map(|files| Identity::load(files, Protocol::Http2)).transpose()?;
     let store = open(&config).await?;
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));
     let auth = AuthLayer::new(authenticator(&config.auth, &clock)?);
@@ -129,7 +129,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let health = Health::follow(reporter, Arc::clone(&store)).await;
     let (stop, stopped) = watch::channel(false);
     let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
-    let serving = transport::serve(listener, identity, config.connections(), entrance);
+    let serving = transport::serve(listener, Protocol::Http2, identity, config.connections(), entrance);
     tracing::info!(%address, "serving");
     Ok(Running { address, health, stop, serving, expiry, pause: config.drain_pause(), drain: config.drain() })
 }

@@ -1,5 +1,6 @@
 //! The accept loop: takes connections in while there is room, and lets them go when the server stops.
 
+use crate::transport::Protocol;
 use crate::transport::connection;
 use crate::transport::connection::Setup;
 use crate::transport::limits::Limits;
@@ -42,10 +43,16 @@ impl Serving {
     }
 }
 
-/// Serves HTTP/2 on a listener, over TLS where there is an identity. On each request are the
-/// [`PeerCertificates`](crate::transport::peer::PeerCertificates) and the [`Peer`](crate::transport::peer::Peer) of
-/// its connection.
-pub fn serve<S, B>(listener: TcpListener, tls: Option<Identity>, limits: Limits, service: S) -> Serving
+/// Serves a protocol on a listener, over TLS where there is an identity, which must be for the same protocol. On each
+/// request are the [`PeerCertificates`](crate::transport::peer::PeerCertificates) of its connection and, for HTTP/2, its
+/// [`Peer`](crate::transport::peer::Peer).
+pub fn serve<S, B>(
+    listener: TcpListener,
+    protocol: Protocol,
+    tls: Option<Identity>,
+    limits: Limits,
+    service: S,
+) -> Serving
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -54,7 +61,7 @@ where
 {
     let (stop, stopped) = watch::channel(None);
     let (answering, answered) = mpsc::channel(1);
-    let setup = Setup { limits, tls: tls.map(Arc::new), service, answering };
+    let setup = Setup { protocol, limits, tls: tls.map(Arc::new), service, answering };
     let task = tokio::spawn(run(listener, setup, stopped, answered));
     Serving { stop, task }
 }

@@ -1,6 +1,8 @@
 //! One connection, from its first byte to its end.
 
+use crate::transport::Protocol;
 use crate::transport::frames::Metered;
+use crate::transport::http1;
 use crate::transport::limits::Limits;
 use crate::transport::peer::{Peer, PeerCertificates};
 use crate::transport::tls::{HandshakeError, Identity};
@@ -44,6 +46,7 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 
 /// What all connections of a server share.
 pub(super) struct Setup<S> {
+    pub(super) protocol: Protocol,
     pub(super) limits: Limits,
     pub(super) tls: Option<Arc<Identity>>,
     pub(super) service: S,
@@ -53,7 +56,7 @@ pub(super) struct Setup<S> {
 
 /// Why the server ended a connection by itself.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(super) enum End {
     #[error("the TLS handshake failed: {0}")]
     Handshake(#[from] HandshakeError),
     #[error("the TLS handshake took too long")]
@@ -98,6 +101,25 @@ where
 }
 
 async fn drive<S, B, I>(
+    setup: &Setup<S>,
+    stream: I,
+    certificates: PeerCertificates,
+    leave: watch::Receiver<bool>,
+) -> Result<(), End>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    match setup.protocol {
+        Protocol::Http2 => drive_http2(setup, stream, certificates, leave).await,
+        Protocol::Http1 => http1::drive(setup, stream, certificates, leave).await,
+    }
+}
+
+async fn drive_http2<S, B, I>(
     setup: &Setup<S>,
     stream: I,
     certificates: PeerCertificates,
@@ -175,7 +197,7 @@ async fn broken_off(limits: &Limits, peer: &Peer, begun: &AtomicBool) -> End {
 
 /// Waits until the peer is to be asked to leave, and returns how long calls in progress may go on: when the server
 /// stops, whoever stops it knows.
-async fn time_to_leave(limits: &Limits, mut leave: watch::Receiver<bool>) -> Option<Duration> {
+pub(super) async fn time_to_leave(limits: &Limits, mut leave: watch::Receiver<bool>) -> Option<Duration> {
     tokio::select! {
         () = sleep(age(limits.age)) => Some(limits.grace),
         _ = leave.wait_for(|leave| *leave) => None,

@@ -1,5 +1,6 @@
 //! TLS: who the server is, and which clients prove who they are. Certificates are read again when they change.
 
+use crate::transport::Protocol;
 use crate::transport::peer::PeerCertificates;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
@@ -17,8 +18,6 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The only protocol that is spoken over TLS.
-const ALPN: &[u8] = b"h2";
 /// How often the files are looked at.
 const RELOAD_PERIOD: Duration = Duration::from_secs(2);
 
@@ -101,13 +100,14 @@ pub enum TlsError {
 pub(super) enum HandshakeError {
     #[error(transparent)]
     Failed(#[from] std::io::Error),
-    #[error("the peer did not ask for HTTP/2")]
+    #[error("the peer did not ask for the protocol that is spoken here")]
     Protocol,
 }
 
 /// The server's side of TLS, as of the files' last good state.
 pub struct Identity {
     files: Files,
+    protocol: Protocol,
     current: ArcSwap<State>,
     /// Told when the state changed.
     changed: watch::Sender<()>,
@@ -120,13 +120,13 @@ struct State {
 }
 
 impl Identity {
-    /// Reads the files.
+    /// Reads the files, for a server that speaks a protocol.
     ///
     /// # Errors
     /// When they cannot be used.
-    pub fn load(files: Files) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(files.load()?);
-        Ok(Self { files, current, changed: watch::Sender::new(()) })
+    pub fn load(files: Files, protocol: Protocol) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(files.load(protocol)?);
+        Ok(Self { files, protocol, current, changed: watch::Sender::new(()) })
     }
 
     /// Secures a connection, and returns what its peer proved.
@@ -136,7 +136,7 @@ impl Identity {
     ) -> Result<(TlsStream<TcpStream>, PeerCertificates), HandshakeError> {
         let stream = TlsAcceptor::from(Arc::clone(&self.current.load().config)).accept(stream).await?;
         let (_, session) = stream.get_ref();
-        if session.alpn_protocol() != Some(ALPN) {
+        if !self.protocol.is_asked_for(session.alpn_protocol()) {
             return Err(HandshakeError::Protocol);
         }
         let chain = session.peer_certificates().unwrap_or_default();
@@ -170,7 +170,7 @@ impl Identity {
             if found == seen {
                 continue;
             }
-            match self.files.load() {
+            match self.files.load(self.protocol) {
                 Ok(state) => {
                     self.current.store(Arc::new(state));
                     self.changed.send_replace(());
@@ -186,7 +186,7 @@ impl Identity {
 }
 
 impl Files {
-    fn load(&self) -> Result<State, TlsError> {
+    fn load(&self, protocol: Protocol) -> Result<State, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let clients = self.clients.verifier(&provider)?;
         let builder = ServerConfig::builder_with_provider(provider)
@@ -199,7 +199,7 @@ impl Files {
         let key = PrivateKeyDer::from_pem_file(&self.private_key).map_err(of_file(&self.private_key))?;
         let chain = certificates(&self.certificate)?;
         let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Pair)?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![protocol.alpn().to_vec()];
         // No resumption: each connection proves anew who it is, against the authorities of now.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -25,7 +25,7 @@ async fn serve(limits: Limits) -> (SocketAddr, Serving) {
         }
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    (address, transport::serve(listener, None, limits, service))
+    (address, transport::serve(listener, transport::Protocol::Http2, None, limits, service))
 }
 
 /// Reads until the server hangs up.

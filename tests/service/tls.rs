@@ -271,9 +271,14 @@ async fn what_a_peer_proved_is_on_each_of_its_requests() {
         proved.send(chain.to_vec()).unwrap();
         async { Ok(tonic::Status::unimplemented("").into_http::<tonic::body::Body>()) }
     });
-    let identity_of_server = transport::tls::Identity::load(files).unwrap();
-    let serving =
-        transport::serve(listener, Some(identity_of_server), transport::limits::Limits::default(), service);
+    let identity_of_server = transport::tls::Identity::load(files, transport::Protocol::Http2).unwrap();
+    let serving = transport::serve(
+        listener,
+        transport::Protocol::Http2,
+        Some(identity_of_server),
+        transport::limits::Limits::default(),
+        service,
+    );
     let client = clients.client();
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
     for (tls, expected) in [(trusting.clone().identity(identity(&client)), 1), (trusting, 0)] {
@@ -312,8 +317,13 @@ async fn who_does_not_shake_hands_in_time_is_cut_off_and_who_does_stays() {
     let service = tower::service_fn(|_: http::Request<hyper::body::Incoming>| async {
         Ok(tonic::Status::unimplemented("").into_http::<tonic::body::Body>())
     });
-    let serving =
-        transport::serve(listener, Some(transport::tls::Identity::load(files).unwrap()), limits, service);
+    let serving = transport::serve(
+        listener,
+        transport::Protocol::Http2,
+        Some(transport::tls::Identity::load(files, transport::Protocol::Http2).unwrap()),
+        limits,
+        service,
+    );
     let channel = Channel::from_shared(format!("https://localhost:{}", address.port())).unwrap();
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
     let channel = channel.tls_config(trusting).unwrap().connect().await.unwrap();
