@@ -77,7 +77,7 @@ fn the_rules_are_pure() {
 #[test]
 fn the_transport_asks_the_engine_and_never_the_store() {
     for (path, floor) in rooms() {
-        if floor == "grpc" {
+        if matches!(floor.as_str(), "grpc" | "http" | "delivery") {
             let used = used(&fs::read_to_string(&path).unwrap());
             assert!(!used.contains(&"store".to_owned()), "{}", path.display());
         }

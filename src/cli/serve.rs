@@ -135,6 +135,45 @@ pub struct Serve {
     /// Speak no older TLS than 1.2 or 1.3 [default: 1.3].
     #[arg(long, value_name = "VERSION")]
     tls_min_version: Option<String>,
+    /// Serve the Management Activity API here, over HTTP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    management_api_listen: Option<String>,
+    /// Name content by this URL, rather than by the one that callers use.
+    #[arg(long, value_name = "URL")]
+    management_api_public_url: Option<String>,
+    /// Take tokens for this audience on that port, rather than for --oidc-audience.
+    #[arg(long, value_name = "AUDIENCE")]
+    management_api_audience: Option<String>,
+    /// Let webhooks be at these hosts; there are none without it.
+    #[arg(long, value_name = "HOST,...")]
+    management_api_webhook_hosts: Option<String>,
+    /// Authorities that sign the certificates of webhooks, in PEM, beside the system's.
+    #[arg(long, value_name = "FILE")]
+    management_api_webhook_ca: Option<String>,
+    /// Answer about a tenant so many times a minute on that port; 0 is no limit [default: 2000].
+    #[arg(long, value_name = "COUNT")]
+    management_api_requests_per_minute: Option<String>,
+    /// Export changes of risk alerts every so many minutes [default: 60].
+    #[arg(long, value_name = "MINUTES")]
+    export_cycle_minutes: Option<String>,
+    /// Keep so much for receivers that have not taken it within seven days [default: 268435456].
+    #[arg(long, value_name = "BYTES")]
+    export_backlog_bytes: Option<String>,
+    /// Send risk alerts to the collector at tcp://host:port or tls://host:port.
+    #[arg(long, value_name = "URL")]
+    export_syslog_url: Option<String>,
+    /// The authorities that sign the collector's certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    export_syslog_ca: Option<String>,
+    /// Send cef, ocsf or record [default: cef].
+    #[arg(long, value_name = "FORMAT")]
+    export_syslog_format: Option<String>,
+    /// Write risk alerts to this file, one a line.
+    #[arg(long, value_name = "FILE")]
+    export_file_path: Option<String>,
+    /// Write cef, ocsf or record [default: ocsf].
+    #[arg(long, value_name = "FORMAT")]
+    export_file_format: Option<String>,
     /// Go on so many seconds when told to stop, while health says that it does not serve [default: 0].
     #[arg(long, value_name = "SECONDS")]
     drain_pause_seconds: Option<String>,
@@ -194,6 +233,19 @@ impl Serve {
             ("tls.client_crl", self.tls_client_crl),
             ("tls.client_auth", self.tls_client_auth),
             ("tls.min_version", self.tls_min_version),
+            ("management_api.listen", self.management_api_listen),
+            ("management_api.public_url", self.management_api_public_url),
+            ("management_api.audience", self.management_api_audience),
+            ("management_api.webhook_hosts", self.management_api_webhook_hosts),
+            ("management_api.webhook_ca", self.management_api_webhook_ca),
+            ("management_api.requests_per_minute", self.management_api_requests_per_minute),
+            ("export.cycle_minutes", self.export_cycle_minutes),
+            ("export.backlog_bytes", self.export_backlog_bytes),
+            ("export.syslog.url", self.export_syslog_url),
+            ("export.syslog.ca", self.export_syslog_ca),
+            ("export.syslog.format", self.export_syslog_format),
+            ("export.file.path", self.export_file_path),
+            ("export.file.format", self.export_file_format),
             ("drain_pause_seconds", self.drain_pause_seconds),
             ("drain_seconds", self.drain_seconds),
         ];
@@ -205,6 +257,9 @@ async fn serve(config: Config, mut stop: StopSignals) -> Ran {
     let scheme = if config.tls_files().is_some() { "https" } else { "http" };
     let running = server::start(config, Arc::new(SystemClock)).await?;
     terminal::say(&format!("riskshare serves on {scheme}://{}\n", running.address()))?;
+    if let Some(address) = running.management_api() {
+        terminal::say(&format!("the Management Activity API is on {scheme}://{address}\n"))?;
+    }
     stop.wait().await;
     tracing::info!("stopping");
     stop_or_leave(running, &mut stop).await;

@@ -1,8 +1,10 @@
 //! What reviewers decide about risk alerts, and what became of an alert over time (`risk-model.md` 5).
 
 use crate::domain::ids::{PolicyId, RiskAlertId};
+use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::{RiskAlert, Status};
 use crate::domain::severity::Severity;
+use crate::domain::user::UserNo;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
@@ -130,12 +132,16 @@ pub struct RiskAlertQuery {
     pub from: Option<DateTime<Utc>>,
     /// Raised before this instant.
     pub until: Option<DateTime<Utc>>,
+    /// Of the user with this pseudonym.
+    pub pseudonym: Option<Pseudonym>,
+    /// Of one of these users; of any when unset.
+    pub users: Option<BTreeSet<UserNo>>,
     /// The oldest first, not the newest.
     pub oldest_first: bool,
 }
 
 impl RiskAlertQuery {
-    /// Says whether an alert is wanted.
+    /// Says whether an alert is wanted, its user aside.
     #[must_use]
     pub fn wants(&self, alert: &RiskAlert) -> bool {
         (self.statuses.is_empty() || self.statuses.contains(&alert.status))

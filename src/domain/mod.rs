@@ -27,6 +27,7 @@ pub mod level;
 pub mod reason;
 pub mod timeline;
 pub mod content;
+pub mod subscription;
 pub mod audit;
 #[cfg(test)]
 mod example;

@@ -20,6 +20,18 @@ impl Pseudonym {
         (number < Self::COUNT).then_some(Self(number))
     }
 
+    /// Reads one as it is spelled.
+    #[must_use]
+    pub fn spelled(text: &str) -> Option<Self> {
+        let (signs, digits) = text.strip_prefix("Anon")?.split_once('-')?;
+        let is_form = signs.len() == 3 && digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit());
+        let place =
+            |sign: u8| SIGNS.iter().position(|known| *known == sign).and_then(|at| u32::try_from(at).ok());
+        let signs =
+            is_form.then(|| signs.bytes().try_fold(0, |sum, sign| Some(sum * 36 + place(sign)?)))??;
+        Self::numbered(signs * 1_000 + digits.parse::<u32>().ok()?)
+    }
+
     /// Returns its number.
     #[must_use]
     pub fn number(self) -> u32 {
@@ -50,9 +62,17 @@ mod tests {
     }
 
     #[test]
-    fn no_two_numbers_are_spelled_alike() {
+    fn no_two_numbers_are_spelled_alike_and_each_is_read_back() {
         let some = (0..Pseudonym::COUNT).step_by(997).map(|n| Pseudonym::numbered(n).unwrap().to_string());
         let some: Vec<String> = some.collect();
+        for (spelled, number) in some.iter().zip((0..).step_by(997)) {
+            assert_eq!(Pseudonym::spelled(spelled).map(Pseudonym::number), Some(number));
+        }
+        for text in
+            ["", "Anon", "AnonIS8", "AnonIS8-98", "AnonIS8-9888", "anonIS8-988", "AnonIs8-988", "AnonIS8-+98"]
+        {
+            assert_eq!(Pseudonym::spelled(text), None, "{text}");
+        }
         assert_eq!(some.iter().collect::<BTreeSet<_>>().len(), some.len());
     }
 }

@@ -6,3 +6,4 @@ pub mod assessor;
 pub mod reading;
 pub mod audit_log;
 pub mod alerts;
+pub mod feed;

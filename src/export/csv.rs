@@ -63,7 +63,7 @@ fn cells(row: &Row<'_>) -> [String; COLUMNS.len()] {
 }
 
 /// Returns the state in the product's words (`domain.md` 1.2).
-fn word(status: Status) -> &'static str {
+pub(super) fn word(status: Status) -> &'static str {
     match status {
         Status::NeedsReview => "Needs review",
         Status::Confirmed => "Confirmed",

@@ -17,6 +17,7 @@ const SYSTEM: u8 = 4;
 const USER: &str = "SecurityComplianceAlerts";
 
 /// The record, field by field.
+#[expect(clippy::struct_field_names, reason = "the format names them so")]
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Record<'a> {

@@ -3,6 +3,8 @@
 mod person;
 
 pub mod csv;
+pub mod content_item;
+pub mod ediscovery;
 pub mod management_record;
 pub mod ocsf;
 pub mod cef;

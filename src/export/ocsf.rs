@@ -15,6 +15,7 @@ const VERSION: &str = "1.4.0";
 const CATEGORY: u32 = 2;
 const CLASS: u32 = 2006;
 
+#[expect(clippy::struct_field_names, reason = "the format names them so")]
 #[derive(Serialize)]
 struct Finding<'a> {
     activity_id: u32,

@@ -20,11 +20,13 @@ pub enum Role {
     Auditor,
     /// Sends facts in, and reads none.
     Ingestor,
+    /// Follows the feed of exported risk alerts, as a SIEM does. Its name is Microsoft's.
+    ActivityFeedReader,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DlpAlertReader,
         Self::SecurityReader,
         Self::InsiderRiskAnalyst,
@@ -32,6 +34,7 @@ impl Role {
         Self::InsiderRiskAdmin,
         Self::Auditor,
         Self::Ingestor,
+        Self::ActivityFeedReader,
     ];
 
     /// Returns its name in tokens and in the configuration.
@@ -45,6 +48,7 @@ impl Role {
             Self::InsiderRiskAdmin => "insider-risk-admin",
             Self::Auditor => "auditor",
             Self::Ingestor => "ingestor",
+            Self::ActivityFeedReader => "ActivityFeed.Read",
         }
     }
 
@@ -61,7 +65,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// What a call asks for: one right for each RPC that names a tenant, of the RPC's name.
+/// What a call asks for: one right for each RPC that names a tenant, of the RPC's name, and two for the Management
+/// Activity API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[expect(missing_docs, reason = "each is the RPC of its name, which the contract documents")]
 pub enum Right {
@@ -76,6 +81,7 @@ pub enum Right {
     ListRiskAlerts,
     GetRiskAlert,
     ExportRiskAlerts,
+    ExportUserRiskAlerts,
     UpdateRiskAlertStatus,
     IngestActivities,
     StreamActivities,
@@ -90,11 +96,13 @@ pub enum Right {
     ListAuditEvents,
     VerifyAuditLog,
     ResolveUsers,
+    ReadActivityFeed,
+    ManageActivityFeed,
 }
 
 impl Right {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    /// Those of RPCs, in the order of the table.
+    pub const RPCS: [Self; 26] = [
         Self::EnrichAlert,
         Self::BatchEnrichAlerts,
         Self::ListUserActivities,
@@ -106,6 +114,7 @@ impl Right {
         Self::ListRiskAlerts,
         Self::GetRiskAlert,
         Self::ExportRiskAlerts,
+        Self::ExportUserRiskAlerts,
         Self::UpdateRiskAlertStatus,
         Self::IngestActivities,
         Self::StreamActivities,
@@ -121,6 +130,9 @@ impl Right {
         Self::VerifyAuditLog,
         Self::ResolveUsers,
     ];
+
+    /// Those of the Management Activity API: its reading operations, and those that start and stop subscriptions.
+    pub const ACTIVITY_FEED: [Self; 2] = [Self::ReadActivityFeed, Self::ManageActivityFeed];
 
     /// Returns the roles that have it: the table. Whoever is not listed is refused.
     #[must_use]
@@ -138,6 +150,8 @@ impl Right {
             | Self::GetRiskAlert
             | Self::ExportRiskAlerts
             | Self::UpdateRiskAlertStatus => &[Role::InsiderRiskAnalyst, Role::InsiderRiskInvestigator],
+            // Names everybody in clear.
+            Self::ExportUserRiskAlerts => &[Role::InsiderRiskInvestigator],
             Self::IngestActivities
             | Self::StreamActivities
             | Self::UpsertUsers
@@ -149,10 +163,11 @@ impl Right {
                 &[Role::InsiderRiskAdmin]
             }
             Self::ListAuditEvents | Self::VerifyAuditLog | Self::ResolveUsers => &[Role::Auditor],
+            Self::ReadActivityFeed | Self::ManageActivityFeed => &[Role::ActivityFeedReader],
         }
     }
 
-    /// Returns the name of its RPC.
+    /// Returns the name of its RPC, or its own.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -167,6 +182,7 @@ impl Right {
             Self::ListRiskAlerts => "ListRiskAlerts",
             Self::GetRiskAlert => "GetRiskAlert",
             Self::ExportRiskAlerts => "ExportRiskAlerts",
+            Self::ExportUserRiskAlerts => "ExportUserRiskAlerts",
             Self::UpdateRiskAlertStatus => "UpdateRiskAlertStatus",
             Self::IngestActivities => "IngestActivities",
             Self::StreamActivities => "StreamActivities",
@@ -181,6 +197,8 @@ impl Right {
             Self::ListAuditEvents => "ListAuditEvents",
             Self::VerifyAuditLog => "VerifyAuditLog",
             Self::ResolveUsers => "ResolveUsers",
+            Self::ReadActivityFeed => "ReadActivityFeed",
+            Self::ManageActivityFeed => "ManageActivityFeed",
         }
     }
 }
@@ -197,13 +215,13 @@ mod tests {
     fn table() -> String {
         let head = row(["RPC".to_owned()].into_iter().chain(Role::ALL.map(|role| role.to_string())));
         let line = format!("|{}\n", "---|".repeat(1 + Role::ALL.len()));
-        let rows = Right::ALL.map(|right| {
+        let rows = Right::RPCS.into_iter().chain(Right::ACTIVITY_FEED).map(|right| {
             let mark = |role| if right.roles().contains(&role) { "yes" } else { "" };
             row([format!("`{}`", right.name())]
                 .into_iter()
                 .chain(Role::ALL.map(|role| mark(role).to_owned())))
         });
-        head + &line + &rows.concat()
+        head + &line + &rows.collect::<String>()
     }
 
     #[test]

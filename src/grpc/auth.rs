@@ -128,7 +128,8 @@ tenanted! {
     GetImpactedAssetsRequest ListImpactedEntitiesRequest GetUserRiskRequest
     IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
     ImportRiskAlertsRequest DeleteUserRequest
-    ListRiskAlertsRequest GetRiskAlertRequest ExportRiskAlertsRequest UpdateRiskAlertStatusRequest
+    ListRiskAlertsRequest GetRiskAlertRequest ExportRiskAlertsRequest ExportUserRiskAlertsRequest
+    UpdateRiskAlertStatusRequest
     GetSettingsRequest UpdateSettingsRequest
     ListAuditEventsRequest VerifyAuditLogRequest ResolveUsersRequest
 }

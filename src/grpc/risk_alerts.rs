@@ -1,10 +1,14 @@
 //! `RiskAlertService`: the risk alerts of insider risk management, for those who review them.
 
+use crate::domain::audit::REASON_BYTES_MAX;
 use crate::domain::decision::{AlertChange, COMMENT_BYTES_MAX, RiskAlertQuery};
 use crate::domain::ids::RiskAlertId;
+use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::{Origin, Status as AlertStatus};
+use crate::domain::user::Identity;
+use crate::engine::alerts;
 use crate::engine::alerts::{AlertPage, ReviewedAlert};
-use crate::export::csv;
+use crate::export::{csv, ediscovery};
 use crate::gate::admission::{Gate, Refusal, SharingGrant};
 use crate::gate::audit::About;
 use crate::gate::caller::Access;
@@ -27,6 +31,10 @@ const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 500;
 /// The most rows of a part of a file: with the longest names they still fit into an answer.
 const ROWS_MAX: usize = 2_000;
+/// The most lines of a part of an export of users: each has a history.
+const LINES_MAX: usize = 500;
+/// The most users of such an export.
+const USERS_MAX: usize = 100;
 /// The most values of a filter: more than there are.
 const VALUES_MAX: usize = 16;
 
@@ -57,6 +65,15 @@ impl RiskAlertService for RiskAlerts {
         let request = as_list(request);
         let (query, size) = query(&request, ROWS_MAX, ROWS_MAX)?;
         self.export(access, &query, &request.page_token, size).await.map_err(status::refused)
+    }
+
+    async fn export_user_risk_alerts(
+        &self,
+        request: Request<pb::ExportUserRiskAlertsRequest>,
+    ) -> Result<Response<Reply<pb::ExportUserRiskAlertsResponse>>, Status> {
+        let (access, request) = auth::access(&self.gate, request, Right::ExportUserRiskAlerts).await?;
+        let asked = AskedUsers::parse(request)?;
+        self.export_users(access, asked).await.map_err(status::refused)
     }
 
     async fn get_risk_alert(
@@ -127,6 +144,34 @@ impl RiskAlerts {
         Reply::disclose(written, pb::ExportRiskAlertsResponse { csv, next_page_token })
     }
 
+    async fn export_users(
+        &self,
+        access: Access,
+        asked: AskedUsers,
+    ) -> Result<Response<Reply<pb::ExportUserRiskAlertsResponse>>, Refusal> {
+        let mut grant = self.gate.admit(access, About::because(asked.reason)).await?;
+        let query = alerts::of_people(&mut grant, &asked.users).await?;
+        let page = match self.page(&mut grant, &query, &asked.page_token, asked.size).await? {
+            Ok(page) => page,
+            Err(invalid) => return Reply::withhold(&grant, invalid.into()).await,
+        };
+        let page = alerts::with_histories(&mut grant, page).await?;
+        let written = grant.write_down().await?;
+        let lines = page.alerts.iter().map(|one| {
+            ediscovery::line(&ediscovery::Row {
+                tenant: grant.tenant(),
+                alert: &one.alert,
+                history: &one.history,
+                policy: policy_name(&page, one),
+                user: &one.user.shown,
+                pseudonym: one.user.pseudonym,
+            })
+        });
+        let json_lines = lines.collect();
+        let next_page_token = self.next(&grant, &query, &page);
+        Reply::disclose(written, pb::ExportUserRiskAlertsResponse { json_lines, next_page_token })
+    }
+
     async fn list(
         &self,
         access: Access,
@@ -181,6 +226,30 @@ fn bound<'a>(grant: &'a SharingGrant, query: &'a RiskAlertQuery) -> AlertBound<'
     AlertBound { caller: grant.caller(), tenant: grant.tenant(), epoch: grant.epoch(), query }
 }
 
+/// What `ExportUserRiskAlerts` asks for.
+struct AskedUsers {
+    users: Vec<Identity>,
+    reason: String,
+    size: usize,
+    page_token: String,
+}
+
+impl AskedUsers {
+    fn parse(request: pb::ExportUserRiskAlertsRequest) -> Result<Self, Invalid> {
+        let mut fields = Fields::default();
+        let count = request.users.len();
+        fields.demand((1..=USERS_MAX).contains(&count), format_args!("users"), "must be 1 to 100");
+        fields.text(format_args!("reason"), &request.reason, REASON_BYTES_MAX);
+        let users = request.users.iter().take(USERS_MAX).enumerate();
+        let users =
+            users.filter_map(|(i, user)| fields.person(format_args!("users[{i}]"), Some(user))).collect();
+        let size = request.page_size.min(LINES_MAX.try_into().unwrap_or(i32::MAX));
+        let size = fields.size(format_args!("page_size"), size, LINES_MAX, LINES_MAX);
+        let page_token = request.page_token;
+        fields.finish(Some(Self { users, reason: request.reason, size, page_token }))
+    }
+}
+
 /// What `UpdateRiskAlertStatus` asks for.
 struct Asked {
     id: RiskAlertId,
@@ -217,6 +286,7 @@ fn as_list(request: pb::ExportRiskAlertsRequest) -> pb::ListRiskAlertsRequest {
         page_size,
         page_token,
         oldest_first,
+        user_pseudonym,
     } = request;
     pb::ListRiskAlertsRequest {
         tenant_id,
@@ -228,6 +298,7 @@ fn as_list(request: pb::ExportRiskAlertsRequest) -> pb::ListRiskAlertsRequest {
         page_size,
         page_token,
         oldest_first,
+        user_pseudonym,
     }
 }
 
@@ -251,6 +322,11 @@ fn query(
     }
     if !request.policy_id.is_empty() {
         query.policy = policy_id(&mut fields, &request.policy_id);
+    }
+    if !request.user_pseudonym.is_empty() {
+        query.pseudonym = Pseudonym::spelled(&request.user_pseudonym);
+        let is_one = query.pseudonym.is_some();
+        fields.demand(is_one, format_args!("user_pseudonym"), "must be a pseudonym such as AnonIS8-988");
     }
     query.from = fields.instant_if_set(format_args!("start_time"), request.start_time);
     query.until = fields.instant_if_set(format_args!("end_time"), request.end_time);

@@ -1,11 +1,14 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+mod feed;
 mod health;
 
 use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
+use crate::delivery::syslog::SyslogTlsError;
+use crate::delivery::webhook::ClientError;
 use crate::domain::time::UtcDay;
 use crate::engine::audit_log::AuditLog;
 use crate::engine::decisions::Decisions;
@@ -41,6 +44,7 @@ use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::transport;
 use crate::transport::tls::{Identity, TlsError};
 use crate::transport::{Protocol, Serving};
+use feed::FeedParts;
 use health::Health;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +57,8 @@ use tonic::service::{LayerExt, Routes};
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
+/// How long a delivery may go on when the server stops.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
 /// How often activities of days before the horizon are looked for.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(10);
 
@@ -93,6 +99,12 @@ pub enum StartError {
     /// The methods of the services cannot be read from them.
     #[error("cannot set up the methods: {0}")]
     Methods(#[from] prost_reflect::DescriptorError),
+    /// Webhooks cannot be spoken to.
+    #[error(transparent)]
+    Webhooks(#[from] ClientError),
+    /// TLS cannot be spoken with the collector.
+    #[error(transparent)]
+    Syslog(#[from] SyslogTlsError),
     /// The certificates cannot be used.
     #[error("cannot speak TLS: {0}")]
     Tls(#[from] TlsError),
@@ -104,6 +116,8 @@ pub struct Running {
     health: Health,
     stop: watch::Sender<bool>,
     serving: Serving,
+    management_api: Option<(SocketAddr, Serving)>,
+    deliveries: JoinHandle<()>,
     expiry: JoinHandle<()>,
     pause: Duration,
     drain: Duration,
@@ -122,16 +136,27 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));
     let auth = AuthLayer::new(authenticator(&config.auth, &clock)?);
     let services = Services::new(&config, Arc::clone(&store), Arc::clone(&clock), tokens, auth);
-    let refused = |cause| StartError::Listen { address: config.listen, cause };
-    let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
+    let feed = FeedParts::new(&config, &store, &clock)?;
+    let listener = bind(config.listen).await?;
+    let address = listener.local_addr().map_err(|cause| refused(config.listen, cause))?;
+    let management_api = feed.serve(&config, &store, &clock).await?;
     let (reporter, entrance) = services.entrance(&config.limits)?;
     let health = Health::follow(reporter, Arc::clone(&store)).await;
     let (stop, stopped) = watch::channel(false);
+    let deliveries = tokio::spawn(feed.deliveries(&config, &clock)?.run(stopped.clone()));
     let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
     let serving = transport::serve(listener, Protocol::Http2, identity, config.connections(), entrance);
     tracing::info!(%address, "serving");
-    Ok(Running { address, health, stop, serving, expiry, pause: config.drain_pause(), drain: config.drain() })
+    let (pause, drain) = (config.drain_pause(), config.drain());
+    Ok(Running { address, health, stop, serving, management_api, deliveries, expiry, pause, drain })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|cause| refused(address, cause))
+}
+
+fn refused(address: SocketAddr, cause: std::io::Error) -> StartError {
+    StartError::Listen { address, cause }
 }
 
 impl Running {
@@ -141,6 +166,12 @@ impl Running {
         self.address
     }
 
+    /// Returns where the Management Activity API is, if it is served.
+    #[must_use]
+    pub fn management_api(&self) -> Option<SocketAddr> {
+        self.management_api.as_ref().map(|(address, _)| *address)
+    }
+
     /// Stops: says so to whoever asks for its health, gives load balancers the time that the configuration says to
     /// notice, then takes no new calls, gives those in progress their time, and cuts off the rest.
     pub async fn stop(mut self) {
@@ -148,8 +179,18 @@ impl Running {
         tokio::time::sleep(self.pause).await;
         self.health.clear().await;
         self.stop.send_replace(true);
-        if !self.serving.stop(self.drain).await {
+        let api = async {
+            match self.management_api {
+                Some((_, serving)) => serving.stop(self.drain).await,
+                None => true,
+            }
+        };
+        if !matches!(tokio::join!(self.serving.stop(self.drain), api), (true, true)) {
             tracing::warn!("calls were still in progress when the time to drain was over");
+        }
+        // A blob that is half sent is sent again after the next start.
+        if tokio::time::timeout(LAST_DELIVERY, &mut self.deliveries).await.is_err() {
+            self.deliveries.abort();
         }
         drop(self.expiry.await);
     }

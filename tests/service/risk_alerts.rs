@@ -228,7 +228,14 @@ async fn while_sharing_is_off_there_are_no_alerts_and_none_is_decided_on() {
         let listed = pb::ListRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
         let one = pb::GetRiskAlertRequest { tenant_id: tenant_id.clone(), alert_id: id.to_owned() };
         let export = pb::ExportRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+        let of_user = pb::ExportUserRiskAlertsRequest {
+            tenant_id: tenant_id.clone(),
+            users: vec![upn(JOHN)],
+            reason: "case 17".to_owned(),
+            ..Default::default()
+        };
         [
+            (format!("{SERVICE}/ExportUserRiskAlerts"), of_user.encode_to_vec()),
             (format!("{SERVICE}/ListRiskAlerts"), listed.encode_to_vec()),
             (format!("{SERVICE}/ExportRiskAlerts"), export.encode_to_vec()),
             (format!("{SERVICE}/GetRiskAlert"), one.encode_to_vec()),
@@ -341,4 +348,82 @@ async fn an_export_is_one_file_in_parts_by_pseudonym_until_anonymization_is_off(
     };
     let refusal = client(&world).export_risk_alerts(strange).await.unwrap_err();
     assert_eq!(reason(&refusal), "PAGE_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn investigators_export_all_of_named_users_in_clear_and_say_why() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    tenant.declare(pb::UserRecord { user: Some(upn(JOHN)), ..Default::default() }).await;
+    for n in 0..5 {
+        import(&tenant, &format!("ra-{n}"), JOHN, pb::Severity::High, n).await;
+    }
+    import(&tenant, "of-mary", "mary@contoso.com", pb::Severity::High, 1).await;
+    let confirm = decision(&tenant.id, "ra-4", RiskAlertStatus::Confirmed);
+    decide(&tenant, confirm).await.unwrap();
+    let asked = pb::ExportUserRiskAlertsRequest {
+        tenant_id: tenant.id.clone(),
+        users: vec![upn(JOHN), upn("nobody@contoso.com")],
+        reason: "case 17".to_owned(),
+        ..Default::default()
+    };
+    let export = async |page_size| {
+        let mut request = pb::ExportUserRiskAlertsRequest { page_size, ..asked.clone() };
+        let mut file = String::new();
+        loop {
+            let part = client(&world).export_user_risk_alerts(request.clone()).await.unwrap().into_inner();
+            file.push_str(&part.json_lines);
+            if part.next_page_token.is_empty() {
+                return file;
+            }
+            request.page_token = part.next_page_token;
+        }
+    };
+    let whole = export(0).await;
+    assert_eq!(export(2).await, whole);
+    let lines: Vec<serde_json::Value> =
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<&str> = lines.iter().map(|line| line["alert_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["ra-4", "ra-3", "ra-2", "ra-1", "ra-0"], "the oldest first, and nobody else's");
+    let pseudonym = list(&tenant, all(&tenant)).await.remove(0).user_pseudonym;
+    let user = serde_json::json!({
+        "pseudonym": pseudonym, "entra_object_id": null, "upn": JOHN, "display_name": null, "sids": [],
+        "addresses": [JOHN], "accounts": [],
+    });
+    assert!(lines.iter().all(|line| line["user"] == user), "{}", lines[0]);
+    assert_eq!((&lines[0]["status"], &lines[0]["policy_name"]), (&"Confirmed".into(), &"Data leaks".into()));
+    let last = &lines[0]["history"][1];
+    assert_eq!((&last["changed_by"], &last["comment"]), (&"local".into(), &"a farewell gift".into()));
+    let written = world.written_down(&tenant.id).await;
+    let line = written.iter().rfind(|line| line.action == "ExportUserRiskAlerts").unwrap();
+    assert_eq!((line.reason.as_str(), line.user_numbers.len()), ("case 17", 1));
+    for (request, field) in [
+        (pb::ExportUserRiskAlertsRequest { reason: String::new(), ..asked.clone() }, "reason"),
+        (pb::ExportUserRiskAlertsRequest { users: vec![], ..asked.clone() }, "users"),
+        (pb::ExportUserRiskAlertsRequest { users: vec![upn(JOHN); 101], ..asked.clone() }, "users"),
+        (
+            pb::ExportUserRiskAlertsRequest { users: vec![upn(JOHN), upn("x")], ..asked.clone() },
+            "users[1].upn",
+        ),
+    ] {
+        let refusal = client(&world).export_user_risk_alerts(request).await.unwrap_err();
+        assert_eq!((reason(&refusal).as_str(), fields(&refusal)), ("INVALID_FIELD", vec![field.to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn a_reviewer_asks_for_the_alerts_of_a_pseudonym() {
+    let world = World::start().await;
+    let tenant = world.tenant().await;
+    for (id, user) in [("a", JOHN), ("b", "mary@contoso.com"), ("c", JOHN)] {
+        import(&tenant, id, user, pb::Severity::High, 1).await;
+    }
+    let user_pseudonym = get(&tenant, "a").await.unwrap().user_pseudonym;
+    let of_one = pb::ListRiskAlertsRequest { user_pseudonym, ..all(&tenant) };
+    let ids: Vec<String> = list(&tenant, of_one).await.into_iter().map(|one| one.alert_id).collect();
+    assert_eq!(ids, ["a", "c"]);
+    let unknown = pb::ListRiskAlertsRequest { user_pseudonym: "AnonIS8-988".to_owned(), ..all(&tenant) };
+    assert_eq!(list(&tenant, unknown).await, []);
+    let strange = pb::ListRiskAlertsRequest { user_pseudonym: "John".to_owned(), ..all(&tenant) };
+    assert_eq!(fields(&client(&world).list_risk_alerts(strange).await.unwrap_err()), ["user_pseudonym"]);
 }

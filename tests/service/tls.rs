@@ -26,27 +26,27 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 
 /// An authority that signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
-struct Signed {
-    certificate: String,
-    key: String,
+pub struct Signed {
+    pub certificate: String,
+    pub key: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> Signed {
+    pub fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> Signed {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().unwrap();

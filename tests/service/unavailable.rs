@@ -139,6 +139,12 @@ fn risk_alert_cases(tenant_id: &str) -> Vec<Case> {
     let (tenant_id, alert_id) = (tenant_id.to_owned(), "ra-1".to_owned());
     let all = pb::ListRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
     let export = pb::ExportRiskAlertsRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+    let of_user = pb::ExportUserRiskAlertsRequest {
+        tenant_id: tenant_id.clone(),
+        users: vec![upn(JOHN)],
+        reason: "case 17".to_owned(),
+        ..Default::default()
+    };
     let one = pb::GetRiskAlertRequest { tenant_id: tenant_id.clone(), alert_id: alert_id.clone() };
     let decision = pb::UpdateRiskAlertStatusRequest {
         tenant_id,
@@ -156,6 +162,11 @@ fn risk_alert_cases(tenant_id: &str) -> Vec<Case> {
             "RiskAlertService/ExportRiskAlerts",
             export.encode_to_vec(),
             &[Call::Hold, Call::RiskAlerts, Call::Record],
+        ),
+        (
+            "RiskAlertService/ExportUserRiskAlerts",
+            of_user.encode_to_vec(),
+            &[Call::Hold, Call::Read, Call::RiskAlerts, Call::RiskAlert, Call::Record],
         ),
         ("RiskAlertService/GetRiskAlert", one.encode_to_vec(), &[Call::Hold, Call::RiskAlert, Call::Record]),
         (

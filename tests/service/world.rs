@@ -51,7 +51,12 @@ impl World {
 
     /// Stops the server and starts it again over the same data.
     pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await;
+        self.stop().await;
+        self.begin().await;
+    }
+
+    /// Starts a server that was stopped, over the same data.
+    pub async fn begin(&mut self) {
         let (running, channel) = serve(&self.config, &self.clock).await;
         (self.running, self.channel) = (Some(running), channel);
     }
@@ -66,6 +71,11 @@ impl World {
         Tenant { world: self, id: id.to_owned() }
     }
 
+    /// Changes what the server will be told when it starts again.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     /// Stops the server.
     pub async fn stop(&mut self) {
         self.running.take().unwrap().stop().await;
@@ -73,6 +83,11 @@ impl World {
 
     pub fn address(&self) -> std::net::SocketAddr {
         self.running.as_ref().unwrap().address()
+    }
+
+    /// Returns where the Management Activity API is.
+    pub fn management_api(&self) -> std::net::SocketAddr {
+        self.running.as_ref().unwrap().management_api().expect("it is served")
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -156,6 +171,33 @@ impl Tenant<'_> {
     pub async fn share(&self, on: bool) -> pb::UpdateSettingsResponse {
         self.set("data_sharing_enabled", pb::Settings { data_sharing_enabled: on, ..Default::default() })
             .await
+    }
+
+    pub async fn export(&self, on: bool) -> pb::UpdateSettingsResponse {
+        self.set("alert_export_enabled", pb::Settings { alert_export_enabled: on, ..Default::default() })
+            .await
+    }
+
+    /// Tells of a risk alert in the policy `leaks` that was raised elsewhere.
+    pub async fn import(&self, id: &str, user: &str, severity: pb::Severity, status: pb::RiskAlertStatus) {
+        let at = Some(timestamp(self.world.now()));
+        let alert = pb::ImportedRiskAlert {
+            alert_id: id.to_owned(),
+            policy_id: "leaks".to_owned(),
+            user: Some(upn(user)),
+            severity: severity.into(),
+            status: status.into(),
+            created_at: at,
+            updated_at: at,
+            exfiltration: true,
+        };
+        let request = pb::ImportRiskAlertsRequest {
+            tenant_id: self.id.clone(),
+            alerts: vec![alert],
+            raw_records: vec![],
+        };
+        let answer = self.world.ingest().import_risk_alerts(request).await.unwrap().into_inner();
+        assert_eq!(answer.results, []);
     }
 
     pub async fn set(&self, field: &str, settings: pb::Settings) -> pb::UpdateSettingsResponse {
@@ -307,6 +349,17 @@ pub fn activity(user: &str, indicator: &str, when: DateTime<Utc>) -> pb::Activit
 
 pub fn copies(user: &str, count: usize, when: DateTime<Utc>) -> Vec<pb::ActivityRecord> {
     (0..count).map(|_| activity(user, "CopyToUSB", when)).collect()
+}
+
+/// Waits until something is so, a minute at most.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it never came to that: {what}");
 }
 
 pub fn at(text: &str) -> DateTime<Utc> {

@@ -88,8 +88,17 @@ pub async fn risk_alerts_are_listed_newest_first_and_pages_join_without_gap(plac
     assert_eq!(page(&store, &of_low, 1).await, [vec!["a"], vec!["old"]]);
     let oldest_first = RiskAlertQuery { oldest_first: true, ..any.clone() };
     assert_eq!(page(&store, &oldest_first, 3).await, [vec!["old", "b", "a"], vec!["new"]]);
-    let since = RiskAlertQuery { from: Some(noon() - TimeDelta::hours(2)), ..any };
+    let since = RiskAlertQuery { from: Some(noon() - TimeDelta::hours(2)), ..any.clone() };
     assert_eq!(page(&store, &since, 9).await, [["new", "a"]]);
+    let cid = known(&store, tenant(0), person("cid")).await.user.no;
+    for oldest_first in [false, true] {
+        let of_one = RiskAlertQuery { users: Some([cid].into()), oldest_first, ..any.clone() };
+        let pages = if oldest_first { [vec!["b", "a"], vec!["new"]] } else { [vec!["new", "a"], vec!["b"]] };
+        assert_eq!(page(&store, &of_one, 2).await, pages);
+    }
+    assert_eq!(page(&store, &RiskAlertQuery { users: Some([].into()), ..any.clone() }, 2).await, [[""; 0]]);
+    let pseudonym = Some(one(&store, "old").await.unwrap().user.pseudonym);
+    assert_eq!(page(&store, &RiskAlertQuery { pseudonym, ..any.clone() }, 9).await, [["old"]]);
     let new = one(&store, "new").await.unwrap();
     assert_eq!(new.user.user, known(&store, tenant(0), person("bob")).await.user.no);
     assert!(one(&store, "elsewhere").await.is_none());

@@ -2,6 +2,7 @@
 
 use super::content::Contents;
 use super::notes::Notes;
+use super::reviews;
 use super::reviews::{Review, Reviews};
 use super::switch::Switch;
 use crate::domain::decision::RiskAlertQuery;
@@ -190,7 +191,11 @@ impl Tenant {
         after: Option<&AlertCursor>,
         size: usize,
     ) -> AlertPage {
-        let behind = |last: Option<&AlertCursor>, count| self.reviews.behind(last, count, query.oldest_first);
+        let behind = |last: Option<&AlertCursor>, count| match &query.users {
+            None => self.reviews.behind(last, count, query.oldest_first),
+            Some(users) => self.places_of(users, last, count, query.oldest_first),
+        };
+        let is_of = |one: &ReviewedAlert| query.pseudonym.is_none_or(|wanted| one.user.pseudonym == wanted);
         let (mut alerts, mut last, mut looked) = (Vec::new(), after.cloned(), 0);
         let mut places = behind(after, size).into_iter();
         while alerts.len() < size && looked < REVIEWS_MAX {
@@ -201,12 +206,34 @@ impl Tenant {
                 }
                 continue;
             };
-            let reviewed = self.reviewed(&place.id).filter(|one| query.wants(&one.alert));
+            let reviewed = self.reviewed(&place.id).filter(|one| query.wants(&one.alert) && is_of(one));
             alerts.extend(reviewed.map(|one| ReviewedAlert { history: Vec::new(), ..one }));
             (last, looked) = (Some(place), looked + 1);
         }
         let next = last.filter(|last| !behind(Some(last), 1).is_empty());
         AlertPage { rules: self.decided().rules, alerts, next }
+    }
+
+    /// Returns where the next alerts of some users are behind a cursor, at most `count`.
+    fn places_of(
+        &self,
+        users: &BTreeSet<UserNo>,
+        after: Option<&AlertCursor>,
+        count: usize,
+        oldest_first: bool,
+    ) -> Vec<AlertCursor> {
+        let users = users.iter().filter_map(|user| self.named(*user)).map(|named| named.user);
+        let facts = users.collect::<BTreeSet<_>>().into_iter().filter_map(|user| self.facts(user));
+        let mut places: Vec<AlertCursor> = facts.flat_map(|facts| reviews::places(&facts)).collect();
+        places.sort_by_key(reviews::place);
+        if oldest_first {
+            places.reverse();
+        }
+        let is_behind = |place: &AlertCursor| {
+            let order = after.map(|after| reviews::place(place).cmp(&reviews::place(after)));
+            order.is_none_or(|order| if oldest_first { order.is_lt() } else { order.is_gt() })
+        };
+        places.into_iter().filter(is_behind).take(count).collect()
     }
 
     /// Returns the users of whom `wanted` holds.

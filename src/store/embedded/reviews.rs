@@ -1,6 +1,7 @@
 //! Risk alerts as reviewers see them: whose each one is, the states that it was in, and all of them in order.
 
 use crate::domain::decision::AlertChange;
+use crate::domain::facts::UserFacts;
 use crate::domain::ids::RiskAlertId;
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::user::UserNo;
@@ -47,6 +48,17 @@ impl Review {
 /// Where an alert stands among others.
 type Place = (Reverse<DateTime<Utc>>, RiskAlertId);
 
+/// Returns where a cursor stands.
+pub fn place(cursor: &AlertCursor) -> Place {
+    (Reverse(cursor.created_at), cursor.id.clone())
+}
+
+/// Returns where the alerts of a user stand.
+pub fn places(facts: &UserFacts) -> Vec<AlertCursor> {
+    let of = |alert: &RiskAlert| AlertCursor { created_at: alert.created_at, id: alert.id.clone() };
+    facts.alerts.values().map(of).collect()
+}
+
 /// The alerts of a tenant.
 #[derive(Default)]
 pub struct Reviews {
@@ -63,9 +75,7 @@ impl Reviews {
 
     /// Returns the next alerts behind a cursor, at most `count`.
     pub fn behind(&self, cursor: Option<&AlertCursor>, count: usize, oldest_first: bool) -> Vec<AlertCursor> {
-        let edge = cursor.map_or(Bound::Unbounded, |cursor| {
-            Bound::Excluded((Reverse(cursor.created_at), cursor.id.clone()))
-        });
+        let edge = cursor.map_or(Bound::Unbounded, |cursor| Bound::Excluded(place(cursor)));
         let in_order = self.in_order.read().unwrap_or_else(PoisonError::into_inner);
         let found = |(created_at, id): &Place| AlertCursor { created_at: created_at.0, id: id.clone() };
         if oldest_first {

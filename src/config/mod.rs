@@ -1,6 +1,10 @@
 //! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
 //! `docs/configuration.md` lists every key with its default and its reason.
 
+mod feed;
+
+pub use feed::{Export, ManagementApi};
+
 use crate::auth::settings::Auth;
 use crate::transport;
 use crate::transport::tls;
@@ -31,6 +35,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long the audit log is kept.
     pub audit: Audit,
+    /// The Office 365 Management Activity API.
+    pub management_api: ManagementApi,
+    /// What is sent to SIEMs.
+    pub export: Export,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
     pub drain_seconds: u64,
     /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
@@ -163,6 +171,8 @@ impl Default for Config {
             tls: Tls::default(),
             limits: Limits::default(),
             audit: Audit::default(),
+            management_api: ManagementApi::default(),
+            export: Export::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
         }
@@ -389,6 +399,8 @@ impl Config {
         bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
         bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
         limits.check()?;
+        self.export.check()?;
+        self.management_api.check(self)?;
         self.tls.check()?;
         bound(
             "tls.client_auth",
@@ -408,8 +420,12 @@ impl Config {
     /// Says whether other machines reach it although nobody has to prove who they are, and nobody has allowed that.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
+        self.exposes(self.listen)
+    }
+
+    fn exposes(&self, address: SocketAddr) -> bool {
         let keeps_strangers_out = self.tls.is_on() && self.auth.mode.authenticates();
-        !(self.listen.ip().is_loopback() || keeps_strangers_out || self.allow_unauthenticated_network)
+        !(address.ip().is_loopback() || keeps_strangers_out || self.allow_unauthenticated_network)
     }
 
     /// Returns the TLS files, if it is to speak TLS.
@@ -537,6 +553,7 @@ pub fn no_color() -> bool {
 mod tests {
     use super::*;
     use crate::auth::settings::{Mode, Oidc};
+    use crate::delivery::sender::Format;
 
     fn env(variables: &[(&str, &str)]) -> HashMap<String, String> {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -581,6 +598,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "there are many keys")]
     fn every_key_can_be_a_variable() {
         let config = with_env(&[
             ("RISKSHARE_LISTEN", "0.0.0.0:7"),
@@ -621,6 +639,19 @@ mod tests {
             ("RISKSHARE_TLS__CLIENT_CRL", "r"),
             ("RISKSHARE_TLS__CLIENT_AUTH", "optional"),
             ("RISKSHARE_TLS__MIN_VERSION", "1.2"),
+            ("RISKSHARE_MANAGEMENT_API__LISTEN", "127.0.0.1:8"),
+            ("RISKSHARE_MANAGEMENT_API__PUBLIC_URL", "https://siem.example/feed"),
+            ("RISKSHARE_MANAGEMENT_API__AUDIENCE", "https://manage.office.com"),
+            ("RISKSHARE_MANAGEMENT_API__WEBHOOK_HOSTS", "hooks.example, other.example"),
+            ("RISKSHARE_MANAGEMENT_API__WEBHOOK_CA", "w"),
+            ("RISKSHARE_MANAGEMENT_API__REQUESTS_PER_MINUTE", "11"),
+            ("RISKSHARE_EXPORT__CYCLE_MINUTES", "12"),
+            ("RISKSHARE_EXPORT__BACKLOG_BYTES", "1048576"),
+            ("RISKSHARE_EXPORT__SYSLOG__URL", "tls://[::1]:6514"),
+            ("RISKSHARE_EXPORT__SYSLOG__CA", "s"),
+            ("RISKSHARE_EXPORT__SYSLOG__FORMAT", "record"),
+            ("RISKSHARE_EXPORT__FILE__PATH", "f"),
+            ("RISKSHARE_EXPORT__FILE__FORMAT", "cef"),
         ]);
         let expected = Config {
             listen: "0.0.0.0:7".parse().unwrap(),
@@ -666,11 +697,29 @@ mod tests {
                 min_version: TlsVersion::V12,
             },
             audit: Audit { retention_days: 30 },
+            management_api: ManagementApi {
+                listen: "127.0.0.1:8".into(),
+                public_url: "https://siem.example/feed".into(),
+                audience: "https://manage.office.com".into(),
+                webhook_hosts: "hooks.example, other.example".into(),
+                webhook_ca: "w".into(),
+                requests_per_minute: 11,
+            },
+            export: Export {
+                cycle_minutes: 12,
+                backlog_bytes: 1_048_576,
+                syslog: feed::Syslog {
+                    url: "tls://[::1]:6514".into(),
+                    ca: "s".into(),
+                    format: Format::Record,
+                },
+                file: feed::File { path: "f".into(), format: Format::Cef },
+            },
             drain_seconds: 0,
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 38, "a new key is tried here as well");
+        assert_eq!(keys().len(), 51, "a new key is tried here as well");
     }
 
     #[test]
@@ -732,6 +781,31 @@ mod tests {
         check("RISKSHARE_LIMITS__CONNECTION_SECONDS", &["10", "86400"], &["9", "86401"]);
         check("RISKSHARE_LIMITS__TENANT_REQUESTS_PER_SECOND", &["0", "1000000"], &["1000001"]);
         check("RISKSHARE_TLS__MIN_VERSION", &["1.2", "1.3"], &["1.1", "1"]);
+        check("RISKSHARE_EXPORT__CYCLE_MINUTES", &["1", "1440"], &["0", "1441"]);
+        check(
+            "RISKSHARE_EXPORT__BACKLOG_BYTES",
+            &["1048576", "1099511627776"],
+            &["1048575", "1099511627777"],
+        );
+        check(
+            "RISKSHARE_EXPORT__SYSLOG__URL",
+            &["tcp://localhost:514", "tcp://10.0.0.1:514", "tcp://[::1]:514", ""],
+            &[
+                "udp://localhost:514",
+                "localhost:514",
+                "tcp://localhost",
+                "tcp://:514",
+                "tcp://u@h:514",
+                "tcp://h:0",
+            ],
+        );
+        check("RISKSHARE_MANAGEMENT_API__REQUESTS_PER_MINUTE", &["0", "1000000"], &["1000001"]);
+        check("RISKSHARE_MANAGEMENT_API__PUBLIC_URL", &["", "https://a", "http://a"], &["a", "ftp://a"]);
+        check(
+            "RISKSHARE_MANAGEMENT_API__LISTEN",
+            &["", "127.0.0.1:0"],
+            &["0.0.0.0:8080", "localhost", "8080"],
+        );
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
     }
@@ -792,6 +866,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_says_how_it_is_guarded() {
+        let error = |variables: &[(&str, &str)]| with_env(variables).unwrap_err().to_string();
+        let tls = ("RISKSHARE_EXPORT__SYSLOG__URL", "tls://collector.example:6514");
+        let ca = ("RISKSHARE_EXPORT__SYSLOG__CA", "ca.pem");
+        assert!(with_env(&[tls, ca]).is_ok());
+        assert!(error(&[tls]).starts_with("export.syslog.ca must"));
+        let tcp = ("RISKSHARE_EXPORT__SYSLOG__URL", "tcp://collector.example:514");
+        assert!(error(&[tcp, ca]).starts_with("export.syslog.ca must"));
+        let hosts = ("RISKSHARE_MANAGEMENT_API__WEBHOOK_HOSTS", "hooks.example");
+        assert!(error(&[hosts]).starts_with("management_api.public_url must be set"));
+    }
+
+    #[test]
     fn tls_files_stand_together_or_not_at_all() {
         let error = |variables: &[(&str, &str)]| with_env(variables).unwrap_err().to_string();
         let certificate = ("RISKSHARE_TLS__CERTIFICATE", "c");
@@ -811,7 +898,7 @@ mod tests {
 
     #[test]
     fn the_document_has_every_key_with_its_default() {
-        let document = include_str!("../docs/configuration.md");
+        let document = include_str!("../../docs/configuration.md");
         let defaults = serde_json::to_value(Config::default()).unwrap();
         for key in keys() {
             let value = key.split('.').fold(&defaults, |value, name| &value[name]);
@@ -822,7 +909,7 @@ mod tests {
 
     #[test]
     fn the_sample_file_of_the_document_says_what_holds_without_it() {
-        let document = include_str!("../docs/configuration.md");
+        let document = include_str!("../../docs/configuration.md");
         let sample = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         assert_eq!(with_file(sample).unwrap(), Config::default());
         for key in keys() {
