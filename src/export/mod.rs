@@ -2,6 +2,9 @@
 
 mod person;
 
+#[cfg(test)]
+mod golden;
+
 pub mod csv;
 pub mod content_item;
 pub mod ediscovery;

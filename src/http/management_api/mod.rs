@@ -436,3 +436,141 @@ fn unwritten(AuditUnavailable(cause): AuditUnavailable) -> Fault {
     tracing::error!(cause, "the audit log is unavailable");
     Fault::Unavailable
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Anyone;
+    use crate::clock::ManualClock;
+    use crate::domain::audit::{AuditEvent, AuditOutcome};
+    use crate::domain::facts::{Batch, Fact};
+    use crate::domain::ids::{PolicyId, RiskAlertId};
+    use crate::domain::risk_alert::{Origin, RiskAlert, Status};
+    use crate::domain::settings::Settings;
+    use crate::domain::severity::Severity;
+    use crate::domain::user::{Identity, IdentityKey};
+    use crate::store::Store;
+    use crate::store::embedded::EmbeddedStore;
+    use chrono::TimeDelta;
+    use std::collections::BTreeSet;
+    use tower::ServiceExt;
+
+    const HOST_NAME: &str = "siem.contoso.com";
+
+    fn noon() -> DateTime<Utc> {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn tenant() -> TenantId {
+        TenantId::new(Uuid::from_u128(7))
+    }
+
+    fn api(store: &Arc<dyn Store>) -> Router {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(noon() + TimeDelta::hours(1)));
+        router(Api {
+            authenticator: Arc::new(Anyone::default()),
+            gate: Gate::new(Arc::clone(store), Arc::clone(&clock)),
+            export: ExportGate::new(Arc::clone(store), Arc::clone(&clock)),
+            feed: Arc::new(Feed::new(Arc::clone(store), Arc::clone(&clock), TimeDelta::hours(1))),
+            webhooks: Client::new([], None).unwrap(),
+            clock,
+            public_url: format!("https://{HOST_NAME}/"),
+            tls: false,
+            rate: rate(0),
+            time: Duration::from_secs(10),
+        })
+    }
+
+    async fn ask(router: &Router, method: &str, url: &str) -> (StatusCode, Option<String>, Value) {
+        let request = Request::builder().method(method).uri(url).body(Body::empty()).unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        let next = answer.headers().get(NEXT_PAGE).map(|next| next.to_str().unwrap().to_owned());
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, next, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// Exports so many blobs of one record each.
+    async fn export(store: &Arc<dyn Store>, blobs: usize) {
+        let settings = Settings { alert_export: true, ..Settings::default() };
+        let event = AuditEvent::new(noon(), "somebody", "UpdateSettings", AuditOutcome::Changed);
+        store.change_settings(tenant(), 0, settings, event).await.unwrap();
+        for n in 0..blobs {
+            let alert = RiskAlert {
+                id: RiskAlertId::new(&n.to_string()).unwrap(),
+                policy: PolicyId::new("leaks").unwrap(),
+                severity: Severity::High,
+                score: 67,
+                status: Status::NeedsReview,
+                origin: Origin::Imported { exfiltration: true },
+                created_at: noon(),
+                updated_at: noon(),
+                closed_at: None,
+            };
+            let user = Identity::default().with(IdentityKey::address("john@contoso.com").unwrap());
+            let facts = vec![Fact::RiskAlert { user, alert }];
+            store.commit(Batch { tenant: tenant(), at: noon(), facts }).await.unwrap();
+            store.publish(noon() + TimeDelta::seconds(i64::try_from(n).unwrap())).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_list_goes_on_at_a_url_that_keeps_its_range() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
+        let router = api(&store);
+        let feed = format!("/api/v1.0/{}/activity/feed", tenant());
+        let range = "startTime=2026-11-24T00:00&endTime=2026-11-24T23:00";
+        let publisher = Uuid::from_u128(9);
+        // Began before the first blob: a clock that stands still would not let it.
+        let began =
+            Subscription { content_type: ContentType::General, enabled: true, since: noon(), webhook: None };
+        let note = serde_json::to_string(&[began]).unwrap();
+        store.put_note(tenant(), "activity-feed.subscriptions", None, &note).await.unwrap();
+        export(&store, 2 * PAGE_MAX + 1).await;
+        let first = format!(
+            "{feed}/subscriptions/content?contentType=Audit.General&{range}&PublisherIdentifier={publisher}"
+        );
+        let (mut url, mut ids, mut pages) = (Some(first), BTreeSet::new(), Vec::new());
+        while let Some(page) = url {
+            let (status, next, body) = ask(&router, "GET", &page).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            let items = body.as_array().unwrap();
+            ids.extend(items.iter().map(|item| item["contentId"].as_str().unwrap().to_owned()));
+            pages.push(items.len());
+            if let Some(next) = &next {
+                assert!(
+                    next.starts_with(&format!("https://{HOST_NAME}{feed}/subscriptions/content?")),
+                    "{next}"
+                );
+                for kept in ["startTime=2026-11-24T00%3A00%3A00.000Z", "endTime=", &publisher.to_string()] {
+                    assert!(next.contains(kept), "{next}");
+                }
+            }
+            url = next.map(|next| next[format!("https://{HOST_NAME}").len()..].to_owned());
+        }
+        assert_eq!((pages, ids.len()), (vec![PAGE_MAX, PAGE_MAX, 1], 2 * PAGE_MAX + 1));
+    }
+
+    #[tokio::test]
+    async fn what_one_tenant_exports_is_no_content_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
+        let router = api(&store);
+        export(&store, 1).await;
+        let other = TenantId::new(Uuid::from_u128(8));
+        let settings = Settings { alert_export: true, ..Settings::default() };
+        let event = AuditEvent::new(noon(), "somebody", "UpdateSettings", AuditOutcome::Changed);
+        store.change_settings(other, 0, settings, event).await.unwrap();
+        let began =
+            Subscription { content_type: ContentType::General, enabled: true, since: noon(), webhook: None };
+        let note = serde_json::to_string(&[began]).unwrap();
+        for tenant in [tenant(), other] {
+            store.put_note(tenant, "activity-feed.subscriptions", None, &note).await.unwrap();
+        }
+        let blob = |tenant| format!("/api/v1.0/{tenant}/activity/feed/audit/{}", content_id(1, noon()));
+        assert_eq!(ask(&router, "GET", &blob(tenant())).await.0, StatusCode::OK);
+        let (status, _, body) = ask(&router, "GET", &blob(other)).await;
+        assert_eq!((status, &body["error"]["code"]), (StatusCode::NOT_FOUND, &Value::from("AF20050")));
+    }
+}

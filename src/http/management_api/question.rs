@@ -84,9 +84,10 @@ impl Parameters {
     }
 }
 
-/// Reads `YYYY-MM-DD`, `YYYY-MM-DDTHH:MM` or `YYYY-MM-DDTHH:MM:SS`, with or without fractions and `Z`: always UTC.
+/// Reads `YYYY-MM-DD`, `YYYY-MM-DDTHH:MM` or `YYYY-MM-DDTHH:MM:SS`, with or without fractions, `Z` or `+00:00`: always
+/// UTC.
 pub fn time(parameter: &'static str, text: &str) -> Result<DateTime<Utc>, Fault> {
-    let bare = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+    let bare = text.strip_suffix(['Z', 'z']).or_else(|| text.strip_suffix("+00:00")).unwrap_or(text);
     let of_day = || UtcDay::parse(bare).map(UtcDay::start);
     let formats = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%.f"];
     let of_time = || {
@@ -138,9 +139,13 @@ mod tests {
     #[test]
     fn times_are_read_in_every_form_that_clients_send() {
         let expected = "2026-05-08T09:30:00.000Z";
-        for text in
-            ["2026-05-08T09:30", "2026-05-08T09:30:00", "2026-05-08T09:30:00Z", "2026-05-08T09:30:00.000Z"]
-        {
+        for text in [
+            "2026-05-08T09:30",
+            "2026-05-08T09:30:00",
+            "2026-05-08T09:30:00Z",
+            "2026-05-08T09:30:00.000Z",
+            "2026-05-08T09:30:00+00:00",
+        ] {
             assert_eq!(written(time("startTime", text).unwrap()), expected, "{text}");
         }
         assert_eq!(written(time("startTime", "2026-05-08").unwrap()), "2026-05-08T00:00:00.000Z");
