@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod clock;
+pub mod telemetry;
 pub mod transport;
 pub mod intake;
 pub mod export;

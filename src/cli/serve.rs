@@ -174,6 +174,9 @@ pub struct Serve {
     /// Write cef, ocsf or record [default: ocsf].
     #[arg(long, value_name = "FORMAT")]
     export_file_format: Option<String>,
+    /// Serve metrics for Prometheus here, over HTTP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
     /// Go on so many seconds when told to stop, while health says that it does not serve [default: 0].
     #[arg(long, value_name = "SECONDS")]
     drain_pause_seconds: Option<String>,
@@ -246,6 +249,7 @@ impl Serve {
             ("export.syslog.format", self.export_syslog_format),
             ("export.file.path", self.export_file_path),
             ("export.file.format", self.export_file_format),
+            ("metrics.listen", self.metrics_listen),
             ("drain_pause_seconds", self.drain_pause_seconds),
             ("drain_seconds", self.drain_seconds),
         ];
@@ -259,6 +263,9 @@ async fn serve(config: Config, mut stop: StopSignals) -> Ran {
     terminal::say(&format!("riskshare serves on {scheme}://{}\n", running.address()))?;
     if let Some(address) = running.management_api() {
         terminal::say(&format!("the Management Activity API is on {scheme}://{address}\n"))?;
+    }
+    if let Some(address) = running.metrics() {
+        terminal::say(&format!("metrics are on http://{address}/metrics\n"))?;
     }
     stop.wait().await;
     tracing::info!("stopping");

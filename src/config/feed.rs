@@ -25,6 +25,27 @@ pub struct ManagementApi {
     pub requests_per_minute: u32,
 }
 
+/// Metrics.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where they are served, an address and a port. Empty: nowhere.
+    pub listen: String,
+}
+
+impl Metrics {
+    /// Returns where they are served, if they are.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let is_address = self.listen.is_empty() || self.address().is_some();
+        bound("metrics.listen", is_address, "must be an address and a port, such as 127.0.0.1:9464")
+    }
+}
+
 /// What is sent to SIEMs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

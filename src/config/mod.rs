@@ -3,7 +3,7 @@
 
 mod feed;
 
-pub use feed::{Export, ManagementApi};
+pub use feed::{Export, ManagementApi, Metrics};
 
 use crate::auth::settings::Auth;
 use crate::transport;
@@ -39,6 +39,8 @@ pub struct Config {
     pub management_api: ManagementApi,
     /// What is sent to SIEMs.
     pub export: Export,
+    /// Metrics.
+    pub metrics: Metrics,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
     pub drain_seconds: u64,
     /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
@@ -173,6 +175,7 @@ impl Default for Config {
             audit: Audit::default(),
             management_api: ManagementApi::default(),
             export: Export::default(),
+            metrics: Metrics::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
         }
@@ -400,6 +403,7 @@ impl Config {
         bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
         limits.check()?;
         self.export.check()?;
+        self.metrics.check()?;
         self.management_api.check(self)?;
         self.tls.check()?;
         bound(
@@ -652,6 +656,7 @@ mod tests {
             ("RISKSHARE_EXPORT__SYSLOG__FORMAT", "record"),
             ("RISKSHARE_EXPORT__FILE__PATH", "f"),
             ("RISKSHARE_EXPORT__FILE__FORMAT", "cef"),
+            ("RISKSHARE_METRICS__LISTEN", "0.0.0.0:9464"),
         ]);
         let expected = Config {
             listen: "0.0.0.0:7".parse().unwrap(),
@@ -715,11 +720,12 @@ mod tests {
                 },
                 file: feed::File { path: "f".into(), format: Format::Cef },
             },
+            metrics: Metrics { listen: "0.0.0.0:9464".into() },
             drain_seconds: 0,
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 51, "a new key is tried here as well");
+        assert_eq!(keys().len(), 52, "a new key is tried here as well");
     }
 
     #[test]

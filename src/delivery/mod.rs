@@ -11,7 +11,9 @@ use crate::domain::content::AVAILABLE_DAYS;
 use crate::domain::time::UtcDay;
 use crate::engine::feed::Feed;
 use crate::gate::admission::Unavailable;
+use crate::telemetry::{EXPORT_BLOBS, EXPORT_DROPPED, RECEIVER};
 use chrono::{DateTime, Utc};
+use metrics::counter;
 use sender::Sender;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +55,10 @@ impl Deliveries {
             let feed = Arc::clone(&feed);
             async move || match feed.cycle().await {
                 Ok(0) => {}
-                Ok(blobs) => tracing::info!(blobs, "exported changes of risk alerts"),
+                Ok(blobs) => {
+                    counter!(EXPORT_BLOBS).increment(blobs);
+                    tracing::info!(blobs, "exported changes of risk alerts");
+                }
                 Err(Unavailable(cause)) => tracing::error!(cause, "cannot export; what is due stays due"),
             }
         }));
@@ -94,6 +99,7 @@ async fn expire(
         let bytes = backlog.records.saturating_mul(RECORD_BYTES);
         let Some(oldest) = backlog.oldest else { continue };
         if bytes > backlog_bytes {
+            counter!(EXPORT_DROPPED, RECEIVER => Arc::clone(receiver)).increment(backlog.records);
             tracing::error!(
                 receiver = &**receiver,
                 records = backlog.records,
@@ -116,4 +122,73 @@ async fn expire(
         blobs => tracing::info!(blobs, "forgot content that can no longer be had"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::audit::{AuditEvent, AuditOutcome};
+    use crate::domain::facts::{Batch, Fact};
+    use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
+    use crate::domain::risk_alert::{Origin, RiskAlert, Status};
+    use crate::domain::settings::Settings;
+    use crate::domain::severity::Severity;
+    use crate::domain::user::{Identity, IdentityKey};
+    use crate::store::Store;
+    use crate::store::embedded::EmbeddedStore;
+    use chrono::TimeDelta;
+    use uuid::Uuid;
+
+    fn noon() -> DateTime<Utc> {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    /// A feed with a blob of one record on each of so many days up to today.
+    async fn feed(store: &Arc<dyn Store>, days: i64) -> Feed {
+        let tenant = TenantId::new(Uuid::from_u128(7));
+        let settings = Settings { alert_export: true, ..Settings::default() };
+        let event = AuditEvent::new(noon(), "somebody", "UpdateSettings", AuditOutcome::Changed);
+        store.change_settings(tenant, 0, settings, event).await.unwrap();
+        for ago in (0..days).rev() {
+            let at = noon() - TimeDelta::days(ago);
+            let alert = RiskAlert {
+                id: RiskAlertId::new(&ago.to_string()).unwrap(),
+                policy: PolicyId::new("leaks").unwrap(),
+                severity: Severity::High,
+                score: 67,
+                status: Status::NeedsReview,
+                origin: Origin::Imported { exfiltration: true },
+                created_at: at,
+                updated_at: at,
+                closed_at: None,
+            };
+            let user = Identity::default().with(IdentityKey::address("john@contoso.com").unwrap());
+            let facts = vec![Fact::RiskAlert { user, alert }];
+            store.commit(Batch { tenant, at, facts }).await.unwrap();
+            store.publish(at).await.unwrap();
+        }
+        Feed::new(Arc::clone(store), Arc::new(ManualClock::at(noon())), TimeDelta::hours(1))
+    }
+
+    async fn left(feed: &Feed) -> usize {
+        feed.behind(0, 100).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn what_a_receiver_waits_for_is_kept_as_long_as_there_is_room_and_a_week_in_any_case() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
+        let feed = feed(&store, 20).await;
+        let receivers: [Arc<str>; 2] = ["quick".into(), "dead".into()];
+        // Days 19 to 8 ago are twelve.
+        let room = 12 * RECORD_BYTES;
+        feed.note_delivered("quick", 0, 20).await.unwrap();
+        expire(&feed, noon(), &receivers, room).await.unwrap();
+        assert_eq!(left(&feed).await, 20, "the dead one may come back");
+        expire(&feed, noon(), &receivers, room - 1).await.unwrap();
+        assert_eq!(left(&feed).await, 8, "there is no room for more than a week");
+        expire(&feed, noon() + TimeDelta::days(1), &receivers[..1], room).await.unwrap();
+        assert_eq!(left(&feed).await, 7, "what was delivered goes after a week");
+    }
 }

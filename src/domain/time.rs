@@ -16,6 +16,8 @@ pub struct UtcDay(i32);
 impl UtcDay {
     /// A day before all others.
     pub const MIN: Self = Self(i32::MIN);
+    /// A day after all others.
+    pub const MAX: Self = Self(i32::MAX);
 
     /// Returns the day in which an instant lies.
     #[must_use]

@@ -31,6 +31,7 @@ use crate::grpc::rate::TenantRate;
 use crate::grpc::risk_alerts::RiskAlerts;
 use crate::grpc::room::ANSWER_BYTES_MAX;
 use crate::grpc::settings::SettingsDesk;
+use crate::http::metrics;
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentServiceServer;
 use crate::pb::audit_service_server::AuditServiceServer;
@@ -41,6 +42,7 @@ use crate::pb::risk_alert_service_server::RiskAlertServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::telemetry;
 use crate::transport;
 use crate::transport::tls::{Identity, TlsError};
 use crate::transport::{Protocol, Serving};
@@ -117,6 +119,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: Serving,
     management_api: Option<(SocketAddr, Serving)>,
+    metrics: Option<(SocketAddr, Serving)>,
     deliveries: JoinHandle<()>,
     expiry: JoinHandle<()>,
     pause: Duration,
@@ -140,6 +143,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|cause| refused(config.listen, cause))?;
     let management_api = feed.serve(&config, &store, &clock).await?;
+    let metrics = serve_metrics(&config).await?;
     let (reporter, entrance) = services.entrance(&config.limits)?;
     let health = Health::follow(reporter, Arc::clone(&store)).await;
     let (stop, stopped) = watch::channel(false);
@@ -148,7 +152,17 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let serving = transport::serve(listener, Protocol::Http2, identity, config.connections(), entrance);
     tracing::info!(%address, "serving");
     let (pause, drain) = (config.drain_pause(), config.drain());
-    Ok(Running { address, health, stop, serving, management_api, deliveries, expiry, pause, drain })
+    Ok(Running { address, health, stop, serving, management_api, metrics, deliveries, expiry, pause, drain })
+}
+
+async fn serve_metrics(config: &Config) -> Result<Option<(SocketAddr, Serving)>, StartError> {
+    let Some((address, metrics)) = config.metrics.address().zip(telemetry::collect()) else {
+        return Ok(None);
+    };
+    let listener = bind(address).await?;
+    let address = listener.local_addr().map_err(|cause| refused(address, cause))?;
+    let router = metrics::router(metrics);
+    Ok(Some((address, transport::serve(listener, Protocol::Http1, None, config.connections(), router))))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -170,6 +184,12 @@ impl Running {
     #[must_use]
     pub fn management_api(&self) -> Option<SocketAddr> {
         self.management_api.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Returns where the metrics are, if they are served.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(address, _)| *address)
     }
 
     /// Stops: says so to whoever asks for its health, gives load balancers the time that the configuration says to

@@ -142,6 +142,7 @@ async fn a_dead_collector_loses_nothing_and_holds_nothing_else_up() {
         config.export.file.path.clone_from(&path);
         config.export.file.format = Format::Cef;
         config.export.syslog.url = format!("tcp://{address}");
+        "127.0.0.1:0".clone_into(&mut config.metrics.listen);
     })
     .await;
     let id = exporting(&world).await;
@@ -152,6 +153,15 @@ async fn a_dead_collector_loses_nothing_and_holds_nothing_else_up() {
     happen(&world, &id, &["b", "c", "dd"]).await;
     until("four lines", async || (lines(&path).len() == 4).then_some(())).await;
     assert_eq!(collector.messages().len(), 1);
+    until("a metric that says so", async || {
+        let text =
+            reqwest::get(format!("http://{}/metrics", world.metrics())).await.unwrap().text().await.unwrap();
+        let told = ["riskshare_export_failures_total", "riskshare_export_backlog_records"];
+        told.iter()
+            .all(|name| text.contains(&format!("{name}{{receiver=\"riskshare/syslog\"}}")))
+            .then_some(())
+    })
+    .await;
     // Over a restart too.
     world.restart().await;
     let (_, _task) = collector.listen(address).await;

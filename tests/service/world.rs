@@ -85,6 +85,11 @@ impl World {
         self.running.as_ref().unwrap().address()
     }
 
+    /// Returns where the metrics are.
+    pub fn metrics(&self) -> std::net::SocketAddr {
+        self.running.as_ref().unwrap().metrics().expect("they are served")
+    }
+
     /// Returns where the Management Activity API is.
     pub fn management_api(&self) -> std::net::SocketAddr {
         self.running.as_ref().unwrap().management_api().expect("it is served")
