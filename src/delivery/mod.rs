@@ -11,9 +11,8 @@ use crate::domain::content::AVAILABLE_DAYS;
 use crate::domain::time::UtcDay;
 use crate::engine::feed::Feed;
 use crate::gate::admission::Unavailable;
-use crate::telemetry::{EXPORT_BLOBS, EXPORT_DROPPED, RECEIVER};
+use crate::telemetry::{self, METRICS};
 use chrono::{DateTime, Utc};
-use metrics::counter;
 use sender::Sender;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +55,7 @@ impl Deliveries {
             async move || match feed.cycle().await {
                 Ok(0) => {}
                 Ok(blobs) => {
-                    counter!(EXPORT_BLOBS).increment(blobs);
+                    METRICS.export_blobs.inc_by(blobs);
                     tracing::info!(blobs, "exported changes of risk alerts");
                 }
                 Err(Unavailable(cause)) => tracing::error!(cause, "cannot export; what is due stays due"),
@@ -99,7 +98,8 @@ async fn expire(
         let bytes = backlog.records.saturating_mul(RECORD_BYTES);
         let Some(oldest) = backlog.oldest else { continue };
         if bytes > backlog_bytes {
-            counter!(EXPORT_DROPPED, RECEIVER => Arc::clone(receiver)).increment(backlog.records);
+            let label = telemetry::Receiver::named(receiver);
+            METRICS.export_dropped.get_or_create(&label).inc_by(backlog.records);
             tracing::error!(
                 receiver = &**receiver,
                 records = backlog.records,

@@ -7,9 +7,8 @@ use crate::engine::feed::{Feed, Position};
 use crate::export::{cef, management_record, ocsf};
 use crate::gate::admission::Unavailable;
 use crate::gate::export::{ExportGate, ExportRefusal};
-use crate::telemetry::{EXPORT_BACKLOG, EXPORT_DELIVERED, EXPORT_FAILURES, RECEIVER};
+use crate::telemetry::{self, METRICS};
 use async_trait::async_trait;
-use metrics::{counter, gauge};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,7 +112,7 @@ impl Sender {
                     LOOK_PERIOD
                 }
                 Err(error) => {
-                    counter!(EXPORT_FAILURES, RECEIVER => Arc::clone(&name)).increment(1);
+                    METRICS.export_failures.get_or_create(&telemetry::Receiver::named(&name)).inc();
                     tracing::error!(receiver = &*name, %error, "cannot deliver risk alerts; they wait");
                     let wait = retry;
                     retry = (retry * 2).min(RETRY_MAX);
@@ -130,7 +129,8 @@ impl Sender {
     async fn send_all(&self) -> Result<(), SendError> {
         let name = self.to.name();
         let waiting = backlog(&self.feed, &name, UtcDay::MAX).await?;
-        gauge!(EXPORT_BACKLOG, RECEIVER => Arc::clone(&name)).set(as_gauge(waiting.records));
+        let label = telemetry::Receiver::named(&name);
+        METRICS.export_backlog.get_or_create(&label).set(waiting.records.try_into().unwrap_or(i64::MAX));
         let mut from = self.feed.delivered(&name).await?;
         loop {
             let blobs = self.feed.behind(from, PAGE).await?;
@@ -140,7 +140,7 @@ impl Sender {
             for blob in blobs {
                 self.send(&name, blob).await?;
                 self.feed.note_delivered(&name, from, blob.number).await?;
-                counter!(EXPORT_DELIVERED, RECEIVER => Arc::clone(&name)).increment(blob.records as u64);
+                METRICS.export_delivered.get_or_create(&label).inc_by(blob.records as u64);
                 from = blob.number;
             }
         }
@@ -160,11 +160,6 @@ impl Sender {
         let sent = self.to.send(blob.tenant, &released.content().records);
         Ok(timeout(SEND_TIME, sent).await.map_err(|_| SendError::Slow)??)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
-fn as_gauge(count: u64) -> f64 {
-    count as f64
 }
 
 /// Returns what a receiver has not taken that is of days before this one.

@@ -42,7 +42,6 @@ use crate::pb::risk_alert_service_server::RiskAlertServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
-use crate::telemetry;
 use crate::transport;
 use crate::transport::tls::{Identity, TlsError};
 use crate::transport::{Protocol, Serving};
@@ -156,12 +155,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 }
 
 async fn serve_metrics(config: &Config) -> Result<Option<(SocketAddr, Serving)>, StartError> {
-    let Some((address, metrics)) = config.metrics.address().zip(telemetry::collect()) else {
-        return Ok(None);
-    };
+    let Some(address) = config.metrics.address() else { return Ok(None) };
     let listener = bind(address).await?;
     let address = listener.local_addr().map_err(|cause| refused(address, cause))?;
-    let router = metrics::router(metrics);
+    let router = metrics::router();
     Ok(Some((address, transport::serve(listener, Protocol::Http1, None, config.connections(), router))))
 }
 
