@@ -4,6 +4,7 @@
 //! risk alerts are `domain::risk_alert::evaluate`, and every engine calls both inside its commit. A
 //! driver's types and errors end in that engine's folder.
 
+mod book;
 #[cfg(test)]
 pub mod conformance;
 pub mod embedded;

@@ -1,15 +1,11 @@
 //! The one thread that writes. What waits is committed together: one sync for all.
 
 use super::audit;
-use super::change::Change;
-use super::codec::{Encoder, Malformed};
-use super::content;
-use super::erasure::{Erasure, Without};
+use super::erasure::Without;
 use super::folder::Folder;
 use super::index::Index;
-use super::ledger::Ledger;
 use super::log::{Bucket, Log, Part, RewriteFailed, WriteFailed};
-use super::plan::{Evaluate, plan};
+use super::parts::Parts;
 use crate::domain::audit::{AuditEvent, AuditOutcome};
 use crate::domain::content::{Content, RECORDS_MAX};
 use crate::domain::decision::{Decision, Undecided};
@@ -17,6 +13,12 @@ use crate::domain::facts::{Batch, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, Join};
+use crate::store::book::change::Change;
+use crate::store::book::codec::{Encoder, Malformed};
+use crate::store::book::content;
+use crate::store::book::erasure::Erasure;
+use crate::store::book::ledger::Ledger;
+use crate::store::book::plan::{Evaluate, plan};
 use crate::store::{StoreError, VersionedSettings};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashMap};
@@ -300,11 +302,11 @@ impl Writer {
 
     fn join(&mut self, group: &mut Group, batch: Batch, reply: Reply<Vec<Outcome>>) -> Result<(), Stop> {
         let (tenant, facts) = (batch.tenant, batch.facts.len());
-        let evaluate = self.evaluate;
-        let plan = plan(self.ledger(tenant), batch, evaluate)?;
-        group.parts.extend(plan.parts);
+        let (evaluate, mut parts) = (self.evaluate, Parts::new(tenant));
+        let outcomes = plan(self.ledger(tenant), batch, evaluate, &mut parts)?;
+        group.parts.extend(parts.finish());
         group.tenants.insert(tenant);
-        group.replies.push((reply, plan.outcomes));
+        group.replies.push((reply, outcomes));
         group.facts += facts;
         Ok(())
     }

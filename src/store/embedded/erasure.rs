@@ -1,46 +1,12 @@
 //! What is left of the log when a person is erased from it.
 
-use super::change::{Change, read_activity, write_activity};
-use super::codec::{Decoder, Encoder, Malformed};
-use super::content;
 use super::log::{Bucket, Rewrite};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
-use crate::domain::user::{IdentityKey, UserNo};
-use std::collections::BTreeSet;
-
-/// People of one tenant who are to be forgotten.
-#[derive(Default)]
-pub struct Erasure {
-    /// Every number that they ever had.
-    pub numbers: BTreeSet<UserNo>,
-    /// Every key that they have.
-    pub keys: BTreeSet<IdentityKey>,
-}
-
-impl Erasure {
-    /// Returns what is kept of a change, nothing when it is about them alone.
-    fn kept(&self, change: Change) -> Option<Change> {
-        let is_theirs = match &change {
-            Change::User(user) => self.numbers.contains(&user.no),
-            Change::Absorbed { from, into } => self.numbers.contains(from) || self.numbers.contains(into),
-            Change::Membership { user, .. }
-            | Change::Trigger { user, .. }
-            | Change::Alert { user, .. }
-            | Change::Decided { user, .. }
-            | Change::Pseudonym { user, .. } => self.numbers.contains(user),
-            Change::Policy(_) | Change::Settings { .. } | Change::Erased(_) | Change::Published(_) => false,
-        };
-        match change {
-            _ if is_theirs => None,
-            Change::Policy(mut policy) => {
-                policy.priority_users.retain(|key| !self.keys.contains(key));
-                Some(Change::Policy(policy))
-            }
-            other => Some(other),
-        }
-    }
-}
+use crate::store::book::change::{Change, read_activity, write_activity};
+use crate::store::book::codec::{Decoder, Encoder, Malformed};
+use crate::store::book::content;
+use crate::store::book::erasure::Erasure;
 
 /// Leaves people of one tenant out of a log.
 pub struct Without<'a> {

@@ -1,7 +1,7 @@
 //! Why a folder cannot be opened as a store.
 
-use super::codec::Malformed;
 use super::record::Unreadable;
+use crate::store::book::codec::Malformed;
 use std::io;
 
 /// Why a store cannot be opened. The texts name parts of the store, never what is in it.

@@ -4,13 +4,13 @@
 //! Every record has the next sequence number, whatever its partition, so that a missing one is noticed: the records
 //! that are there and those of dropped days add up to the last number.
 
-use super::codec::{Decoder, Encoder, Malformed};
 use super::error::OpenError;
 use super::folder::{Folder, Head};
 use super::notes::Notes;
 use super::record;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
+use crate::store::book::codec::{Decoder, Encoder, Malformed};
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::collections::BTreeMap;

@@ -1,28 +1,21 @@
 //! The embedded engine: fjall for the truth, memory for reads.
 //!
-//! `folder` and `log` are the disk, `record`, `codec` and `change` the bytes on it; `index` and `switch` are what
-//! readers see; `reviews` is what reviewers see of risk alerts,
-//! `content` what is exported of them, `notes` what the floors above keep; `ledger` and `plan` judge facts; `committer` is the one thread that writes, `replay` what happens at
-//! start. `audit` is the audit log, with a thread of its own. `docs/storage.md` says what is promised.
+//! `folder` and `log` are the disk, `record` and `parts` what is written; `index`, `contents` and `notes` are what readers
+//! see, beside what the book shows; `committer` is the one thread that writes, `replay` what happens at start. `audit` is
+//! the audit log, with a thread of its own. `docs/storage.md` says what is promised.
 
 mod audit;
-mod change;
-mod codec;
 mod committer;
-mod content;
+mod contents;
 mod erasure;
 mod error;
 mod folder;
 mod index;
-mod ledger;
 mod log;
 mod notes;
-mod plan;
+mod parts;
 mod record;
 mod replay;
-mod reviews;
-mod switch;
-mod texts;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +32,9 @@ use crate::domain::risk_alert::evaluate;
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
+use crate::store::book::plan::Evaluate;
+use crate::store::book::switch::{Epoch, Guard};
+use crate::store::book::tenant::Tenant;
 use crate::store::{AlertCursor, AlertPage, AuditCursor, AuditPage};
 use crate::store::{ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
 use async_trait::async_trait;
@@ -46,14 +42,12 @@ use audit::Audit;
 use chrono::{DateTime, Utc};
 use committer::{Command, Committer, Writer, ask, ask_patiently};
 use folder::Folder;
-use index::{Index, Tenant};
+use index::Index;
 use log::Log;
-use plan::Evaluate;
 use replay::Rebuilt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use switch::{Epoch, Guard};
 
 /// A store in a folder of its own. Dropping it makes everything durable and lets the folder go.
 pub struct EmbeddedStore {

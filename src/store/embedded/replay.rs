@@ -1,19 +1,20 @@
 //! Rebuilds the books from the log at start.
 
-use super::change::{Change, read_activity};
-use super::codec::Decoder;
-use super::content;
 use super::error::OpenError;
-use super::index::{Index, Tenant};
-use super::ledger::Ledger;
+use super::index::Index;
 use super::log::{Bucket, Payload, Replay};
 use super::notes::Notes;
-use super::switch::Switch;
 use crate::domain::activity::Activity;
 use crate::domain::content::Content;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::domain::user::UserNo;
+use crate::store::book::change::{Change, read_activity};
+use crate::store::book::codec::Decoder;
+use crate::store::book::content;
+use crate::store::book::ledger::Ledger;
+use crate::store::book::switch::Switch;
+use crate::store::book::tenant::Tenant;
 use std::collections::HashMap;
 use std::sync::Arc;
 

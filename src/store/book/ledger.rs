@@ -5,8 +5,9 @@
 use super::change::Change;
 use super::codec::Malformed;
 use super::erasure::Erasure;
-use super::index::{Decided, Shown, Tenant};
+
 use super::reviews::Review;
+use super::tenant::{Decided, Shown, Tenant};
 use super::texts::Texts;
 use crate::domain::activity::Activity;
 use crate::domain::content::{AlertRecord, Due};

@@ -1,52 +1,49 @@
 //! Judges the facts of a batch one by one and says what they change. Each fact sees the ones before it.
 
-use super::change::{Change, write_activity};
-use super::codec::{Encoder, Malformed};
+use super::change::Change;
+use super::codec::Malformed;
 use super::ledger::Ledger;
-use super::log::{Bucket, Part};
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Conflict, Declaration, Fact, Outcome, TenantRules, UserFacts};
 use crate::domain::ids::{PolicyId, TenantId};
 use crate::domain::policy::{Interval, Policy, Trigger};
 use crate::domain::risk_alert::RiskAlert;
-use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, Join, User, UserNo};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The rule that raises risk alerts: `domain::risk_alert::evaluate`.
 pub type Evaluate = fn(TenantId, &UserFacts, &TenantRules, DateTime<Utc>) -> Vec<RiskAlert>;
 
-/// What a batch comes to.
-pub struct Plan {
-    /// What became of each fact.
-    pub outcomes: Vec<Outcome>,
-    /// What is to be written, nothing when the batch changes nothing.
-    pub parts: Vec<Part>,
+/// Takes down what is to be written, in order.
+pub trait Writing {
+    /// Takes a change.
+    fn change(&mut self, change: &Change);
+    /// Takes an activity.
+    fn activity(&mut self, user: UserNo, activity: &Activity);
 }
 
-/// Applies a batch to a tenant's book, whose drafts are shown once the parts are durable.
+/// Applies a batch to a tenant's book, whose drafts are shown once what was taken down is durable. Returns what became
+/// of each fact.
 ///
 /// # Errors
 /// When the book contradicts itself, which is a bug: the store must stop.
-pub fn plan(ledger: &mut Ledger, batch: Batch, evaluate: Evaluate) -> Result<Plan, Malformed> {
-    let mut planner = Planner {
-        tenant: batch.tenant,
-        ledger,
-        facts: None,
-        days: BTreeMap::new(),
-        touched: BTreeSet::new(),
-    };
+pub fn plan(
+    ledger: &mut Ledger,
+    batch: Batch,
+    evaluate: Evaluate,
+    writing: &mut dyn Writing,
+) -> Result<Vec<Outcome>, Malformed> {
+    let mut planner = Planner { tenant: batch.tenant, ledger, writing, touched: BTreeSet::new() };
     let outcomes = batch.facts.into_iter().map(|fact| planner.judge(fact)).collect::<Result<_, _>>()?;
     planner.raise_alerts(evaluate, batch.at)?;
-    Ok(Plan { outcomes, parts: planner.parts() })
+    Ok(outcomes)
 }
 
 struct Planner<'a> {
     tenant: TenantId,
     ledger: &'a mut Ledger,
-    facts: Option<Encoder>,
-    days: BTreeMap<UtcDay, (Encoder, u64)>,
+    writing: &'a mut dyn Writing,
     touched: BTreeSet<UserNo>,
 }
 
@@ -86,10 +83,7 @@ impl Planner<'_> {
         }
         let Some(person) = self.find(identity) else { return Ok(CONFLICT) };
         let (user, _) = self.meet(person, identity)?;
-        let tenant = self.tenant;
-        let (out, count) = self.days.entry(activity.day()).or_insert_with(|| (begin(tenant), 0));
-        write_activity(out, user, &activity);
-        *count += 1;
+        self.writing.activity(user, &activity);
         self.touched.insert(user);
         self.ledger.add_activity(user, activity)?;
         Ok(Outcome::Accepted)
@@ -236,25 +230,7 @@ impl Planner<'_> {
     }
 
     fn change(&mut self, change: Change) -> Result<(), Malformed> {
-        let tenant = self.tenant;
-        change.write(self.facts.get_or_insert_with(|| begin(tenant)));
+        self.writing.change(&change);
         self.ledger.apply(change)
     }
-
-    fn parts(self) -> Vec<Part> {
-        let facts = self.facts.map(|out| Part { bucket: None, activities: 0, payload: out.finish() });
-        let days = self.days.into_iter().map(|(day, (out, activities))| Part {
-            bucket: Some(Bucket::Activities(day)),
-            activities,
-            payload: out.finish(),
-        });
-        facts.into_iter().chain(days).collect()
-    }
-}
-
-/// Begins the payload of a record: whose it is.
-fn begin(tenant: TenantId) -> Encoder {
-    let mut out = Encoder::default();
-    out.uuid(tenant.uuid());
-    out
 }
