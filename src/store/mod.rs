@@ -8,6 +8,7 @@ mod book;
 #[cfg(test)]
 pub mod conformance;
 pub mod embedded;
+pub mod postgres;
 
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::content::{Content, ContentQuery};
@@ -301,6 +302,9 @@ pub trait HoldGuard: Send + Sync {
     /// # Errors
     /// When the switch has moved, or is moving, since the hold was taken.
     fn pass(&self) -> Result<Pass, Moved>;
+
+    /// Returns itself for its engine, which alone knows what it is.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// Leave to hand one thing over. Goes with the thing and is dropped when the transport has taken it.
@@ -323,6 +327,11 @@ impl Hold {
     #[must_use]
     pub fn new(tenant: TenantId, sharing: bool, epoch: u64, guard: Box<dyn HoldGuard>) -> Self {
         Self { tenant, sharing, epoch, guard }
+    }
+
+    /// Returns what the engine keeps.
+    pub(in crate::store) fn guard(&self) -> &dyn HoldGuard {
+        &*self.guard
     }
 
     /// Returns whose switch it is.

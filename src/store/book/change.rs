@@ -252,11 +252,11 @@ fn malformed(_: IdError) -> Malformed {
     Malformed
 }
 
-pub(super) fn write_no(out: &mut Encoder, no: UserNo) {
+pub(in crate::store) fn write_no(out: &mut Encoder, no: UserNo) {
     out.number(no.0.into());
 }
 
-pub(super) fn read_no(from: &mut Decoder) -> Result<UserNo, Malformed> {
+pub(in crate::store) fn read_no(from: &mut Decoder) -> Result<UserNo, Malformed> {
     from.small().map(UserNo)
 }
 
@@ -320,7 +320,7 @@ fn read_user(from: &mut Decoder) -> Result<User, Malformed> {
     })
 }
 
-fn write_key(out: &mut Encoder, key: &IdentityKey) {
+pub(in crate::store) fn write_key(out: &mut Encoder, key: &IdentityKey) {
     let (kind, name) = match key {
         IdentityKey::ObjectId(id) => {
             out.byte(0);
@@ -334,7 +334,7 @@ fn write_key(out: &mut Encoder, key: &IdentityKey) {
     out.text(name.spell());
 }
 
-fn read_key(from: &mut Decoder) -> Result<IdentityKey, Malformed> {
+pub(in crate::store) fn read_key(from: &mut Decoder) -> Result<IdentityKey, Malformed> {
     let kind: fn(Personal) -> IdentityKey = match from.byte()? {
         0 => return from.uuid().map(IdentityKey::ObjectId),
         1 => IdentityKey::Sid,
@@ -407,7 +407,7 @@ fn read_trigger(from: &mut Decoder) -> Result<Trigger, Malformed> {
     Ok(Trigger { policy: read_policy_id(from)?, at: from.instant()?, kind: from.text()? })
 }
 
-pub(super) fn write_alert(out: &mut Encoder, alert: &RiskAlert) {
+pub(in crate::store) fn write_alert(out: &mut Encoder, alert: &RiskAlert) {
     out.unique(alert.id.as_str());
     out.text(alert.policy.as_str());
     out.byte(match alert.severity {
@@ -433,7 +433,7 @@ pub(super) fn write_alert(out: &mut Encoder, alert: &RiskAlert) {
     out.option(alert.closed_at, Encoder::instant);
 }
 
-pub(super) fn read_alert(from: &mut Decoder) -> Result<RiskAlert, Malformed> {
+pub(in crate::store) fn read_alert(from: &mut Decoder) -> Result<RiskAlert, Malformed> {
     Ok(RiskAlert {
         id: RiskAlertId::new(from.unique()?).map_err(malformed)?,
         policy: read_policy_id(from)?,

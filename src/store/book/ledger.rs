@@ -46,8 +46,25 @@ pub struct Ledger {
     unreviewed: Vec<RiskAlertId>,
     /// What the next cycle exports, in the order in which it happened.
     due: Vec<Due>,
+    /// Pseudonyms that nobody has, to be drawn first.
+    offered: Vec<Pseudonym>,
     rules: Option<TenantRules>,
     texts: Texts,
+}
+
+/// What is known of a tenant beside what it shows, as far as a batch can touch it.
+#[derive(Default)]
+pub struct Part {
+    /// The number that the next new user gets.
+    pub next: u32,
+    /// Who did which activity.
+    pub activities: HashMap<ActivityId, UserNo>,
+    /// Whose each risk alert is.
+    pub alerts: HashMap<RiskAlertId, UserNo>,
+    /// The members of policies.
+    pub members: HashMap<PolicyId, BTreeSet<UserNo>>,
+    /// Pseudonyms that nobody has.
+    pub offered: Vec<Pseudonym>,
 }
 
 impl Ledger {
@@ -72,9 +89,23 @@ impl Ledger {
             reviews: HashMap::new(),
             unreviewed: Vec::new(),
             due: Vec::new(),
+            offered: Vec::new(),
             rules: None,
             texts: Texts::default(),
         }
+    }
+
+    /// Returns the book of a tenant of whom a part is known here: what a batch can touch. What the tenant shows is that
+    /// part.
+    pub fn of_part(tenant: Arc<Tenant>, part: Part) -> Self {
+        let Part { next, activities, alerts, members, offered } = part;
+        let decided = tenant.decided();
+        Self { activities, alerts, members, next, decided, offered, ..Self::new(tenant) }
+    }
+
+    /// Takes out what became due for export.
+    pub fn take_due(&mut self) -> Vec<Due> {
+        std::mem::take(&mut self.due)
     }
 
     /// Returns the tenant.
@@ -364,7 +395,10 @@ impl Ledger {
     }
 
     /// Draws a pseudonym that no user of the tenant has, blindly as long as that is likely to find one.
-    pub fn draw_pseudonym(&self) -> Result<Pseudonym, Malformed> {
+    pub fn draw_pseudonym(&mut self) -> Result<Pseudonym, Malformed> {
+        if let Some(offered) = self.offered.pop() {
+            return Ok(offered);
+        }
         let mut bytes = [0; 4];
         getrandom::fill(&mut bytes).map_err(|_| Malformed)?;
         let begin = u32::from_le_bytes(bytes) % Pseudonym::COUNT;

@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod ledger;
 pub mod plan;
 pub mod reviews;
+pub mod state;
 pub mod switch;
 pub mod tenant;
 mod texts;

@@ -53,6 +53,17 @@ impl Switch {
         }
     }
 
+    /// Moves it to where it stands elsewhere, if it has moved there more often than here.
+    pub fn follow(&self, number: u64, open: bool) {
+        let mut positions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if number > positions.current.number {
+            let old = std::mem::replace(&mut positions.current, Epoch::new(number, open));
+            old.open.store(false, Ordering::SeqCst);
+            positions.closed.retain(|epoch| epoch.passes.load(Ordering::SeqCst) > 0);
+            positions.closed.push(old);
+        }
+    }
+
     /// Opens it if it is closed.
     pub fn open(&self) {
         let mut positions = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -118,6 +129,10 @@ impl HoldGuard for Guard {
         self.0.passes.fetch_add(1, Ordering::SeqCst);
         let passing = Passing(Arc::clone(&self.0));
         if self.0.is_open() { Ok(Pass::new(passing)) } else { Err(Moved) }
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
     }
 }
 

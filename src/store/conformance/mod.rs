@@ -38,6 +38,9 @@ pub use switch::*;
 
 /// Where an engine keeps a store. Opening it again, after the store was dropped, finds what was there.
 pub trait Place {
+    /// Stories about time need not wait for it. Not where something outside this process answers: its answers would seem
+    /// to take for ever.
+    const PAUSED: bool = true;
     /// Returns a new, empty place.
     fn new() -> Self;
     /// Opens the store in it.
@@ -47,8 +50,8 @@ pub trait Place {
 /// Makes a test of each promise for the engine of a [`Place`].
 #[macro_export]
 macro_rules! conformance {
-    ($place:ty) => {
-        $crate::conformance! { $place:
+    ($place:ty, paused = $paused:tt) => {
+        $crate::conformance! { $place, $paused:
             an_unknown_tenant_shares_nothing_and_looking_leaves_no_trace,
             off_ends_every_hold_for_good_and_on_gives_new_ones_only,
             off_says_whether_all_passes_were_dropped_within_two_seconds,
@@ -99,8 +102,8 @@ macro_rules! conformance {
             $crate::store::conformance::commits_of_many_callers_are_all_kept(<$place as $crate::store::conformance::Place>::new()).await;
         }
     };
-    ($place:ty: $($promise:ident,)*) => {
-        $(#[tokio::test(start_paused = true)]
+    ($place:ty, $paused:tt: $($promise:ident,)*) => {
+        $(#[tokio::test(start_paused = $paused)]
         async fn $promise() {
             $crate::store::conformance::$promise(<$place as $crate::store::conformance::Place>::new()).await;
         })*

@@ -347,7 +347,7 @@ fn step() -> impl Strategy<Value = Step> {
 pub fn agrees_with_the_model<P: Place>() {
     let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
     let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(P::PAUSED).build().unwrap();
     let ran =
         TestRunner::new(config).run(&vec(step(), 1..40), |story| runtime.block_on(tell(&P::new(), story)));
     if let Err(error) = ran {

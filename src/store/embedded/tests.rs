@@ -29,7 +29,7 @@ impl Place for Here {
     }
 }
 
-crate::conformance!(Here);
+crate::conformance!(Here, paused = true);
 
 /// A folder with three commits in it, of facts and of two days.
 async fn filled() -> Here {

@@ -1,0 +1,75 @@
+//! The schema and its versions. Forward only: each file is applied once, in one transaction.
+
+use super::error::{Fault, OpenError};
+use super::{Address, Shared};
+use tokio_postgres::{Client, GenericClient, NoTls};
+
+/// The version that this program needs.
+pub const SCHEMA_VERSION: i64 = 1;
+
+const FILES: [&str; 1] = [include_str!("migrations/0001.sql")];
+const META: &str = "CREATE TABLE IF NOT EXISTS riskshare_meta (name text PRIMARY KEY, value bytea NOT NULL)";
+/// Keeps two migrations from running at the same time.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7405177)";
+
+/// Brings the schema of a database to this program's version and returns the version that it had.
+///
+/// # Errors
+/// When the database cannot be reached, refuses, or is newer.
+pub async fn migrate(address: &Address) -> Result<i64, OpenError> {
+    let config: tokio_postgres::Config = address.url.parse().map_err(|_| OpenError::Address)?;
+    let (mut client, connection) = config.connect(NoTls).await.map_err(Fault::from)?;
+    let connection = tokio::spawn(connection);
+    let found = apply(&mut client).await;
+    drop(client);
+    let _ = connection.await;
+    found
+}
+
+async fn apply(client: &mut Client) -> Result<i64, OpenError> {
+    let change = client.transaction().await.map_err(Fault::from)?;
+    change.batch_execute(LOCK).await.map_err(Fault::from)?;
+    change.batch_execute(META).await.map_err(Fault::from)?;
+    let found = version(&change).await?;
+    if found > SCHEMA_VERSION {
+        return Err(OpenError::Schema { found, needed: SCHEMA_VERSION });
+    }
+    let done = usize::try_from(found).unwrap_or_default();
+    for file in FILES.iter().skip(done) {
+        change.batch_execute(file).await.map_err(Fault::from)?;
+    }
+    let value: &[u8] = &SCHEMA_VERSION.to_be_bytes();
+    let upsert =
+        "INSERT INTO riskshare_meta VALUES ('version', $1) ON CONFLICT (name) DO UPDATE SET value = $1";
+    change.execute(upsert, &[&value]).await.map_err(Fault::from)?;
+    change.commit().await.map_err(Fault::from)?;
+    Ok(found)
+}
+
+/// Checks that the schema is this program's.
+pub async fn check(client: &Client) -> Result<(), OpenError> {
+    let exists = "SELECT to_regclass('riskshare_meta') IS NOT NULL";
+    let exists: bool = client.query_one(exists, &[]).await.map_err(Fault::from)?.get(0);
+    let found = if exists { version(client).await? } else { 0 };
+    let needed = SCHEMA_VERSION;
+    if found == needed { Ok(()) } else { Err(OpenError::Schema { found, needed }) }
+}
+
+async fn version(client: &impl GenericClient) -> Result<i64, Fault> {
+    let row = client.query_opt("SELECT value FROM riskshare_meta WHERE name = 'version'", &[]).await?;
+    let Some(row) = row else { return Ok(0) };
+    let bytes: [u8; 8] = row.get::<_, &[u8]>(0).try_into().map_err(|_| Fault::Malformed)?;
+    Ok(i64::from_be_bytes(bytes))
+}
+
+/// Returns the key of page tokens, which whoever comes first makes.
+pub async fn token_key(shared: &Shared) -> Result<[u8; 32], Fault> {
+    let client = shared.client().await?;
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|_| Fault::Malformed)?;
+    let offered: &[u8] = &key;
+    let insert = "INSERT INTO riskshare_meta VALUES ('token_key', $1) ON CONFLICT DO NOTHING";
+    client.execute(insert, &[&offered]).await?;
+    let row = client.query_one("SELECT value FROM riskshare_meta WHERE name = 'token_key'", &[]).await?;
+    row.get::<_, &[u8]>(0).try_into().map_err(|_| Fault::Malformed)
+}

@@ -1,0 +1,226 @@
+//! Writes what a batch changed: the state after it of everybody whom it touched.
+
+use super::error::Fault;
+use crate::domain::activity::Activity;
+use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
+use crate::domain::policy::Policy;
+use crate::domain::pseudonym::Pseudonym;
+use crate::domain::user::UserNo;
+use crate::store::book::change::Change;
+use crate::store::book::ledger::Ledger;
+use crate::store::book::plan::Writing;
+use crate::store::book::state::{
+    activity_bytes, due_bytes, key_bytes, review_bytes, write_change, write_facts,
+};
+use chrono::{DateTime, Utc};
+use deadpool_postgres::GenericClient;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a batch changed.
+#[derive(Default)]
+pub struct Changed {
+    users: BTreeSet<UserNo>,
+    gone: Vec<(UserNo, UserNo)>,
+    policies: BTreeMap<PolicyId, Policy>,
+    alerts: BTreeSet<RiskAlertId>,
+    pseudonyms: Vec<(UserNo, Pseudonym)>,
+    activities: Vec<(UserNo, Activity)>,
+}
+
+impl Writing for Changed {
+    fn change(&mut self, change: &Change) {
+        match change {
+            Change::User(user) => drop(self.users.insert(user.no)),
+            Change::Absorbed { from, into } => {
+                self.users.insert(*into);
+                self.gone.push((*from, *into));
+            }
+            Change::Policy(policy) => drop(self.policies.insert(policy.id.clone(), policy.clone())),
+            Change::Membership { user, .. } | Change::Trigger { user, .. } => drop(self.users.insert(*user)),
+            Change::Alert { user, alert } | Change::Decided { user, alert, .. } => {
+                self.users.insert(*user);
+                self.alerts.insert(alert.id.clone());
+            }
+            Change::Pseudonym { user, pseudonym } => self.pseudonyms.push((*user, *pseudonym)),
+            // No batch has one.
+            Change::Settings { .. } | Change::Erased(_) | Change::Published(_) => {}
+        }
+    }
+
+    fn activity(&mut self, user: UserNo, activity: &Activity) {
+        self.users.insert(user);
+        self.activities.push((user, activity.clone()));
+    }
+}
+
+impl Changed {
+    /// Writes it, after the book has shown it.
+    pub async fn save(
+        self,
+        change: &impl GenericClient,
+        tenant: TenantId,
+        ledger: &mut Ledger,
+    ) -> Result<(), Fault> {
+        for (from, into) in &self.gone {
+            absorb(change, tenant, *from, *into).await?;
+        }
+        self.save_policies(change, tenant).await?;
+        self.save_pseudonyms(change, tenant).await?;
+        self.save_users(change, tenant, ledger).await?;
+        self.save_activities(change, tenant, ledger).await?;
+        self.save_alerts(change, tenant, ledger).await?;
+        for due in ledger.take_due() {
+            let insert = "INSERT INTO due (tenant_id, user_no, alert_id, payload) VALUES ($1, $2, $3, $4)";
+            let (user, alert) = (i64::from(due.user.0), due.alert.id.as_str());
+            change.execute(insert, &[&tenant.uuid(), &user, &alert, &due_bytes(&due)]).await?;
+        }
+        let next = i64::from(ledger.next_user().0);
+        change
+            .execute("UPDATE tenant SET next_user = $2 WHERE tenant_id = $1", &[&tenant.uuid(), &next])
+            .await?;
+        Ok(())
+    }
+
+    async fn save_policies(&self, change: &impl GenericClient, tenant: TenantId) -> Result<(), Fault> {
+        if self.policies.is_empty() {
+            return Ok(());
+        }
+        let upsert = "INSERT INTO policy VALUES ($1, $2, $3) \
+                      ON CONFLICT (tenant_id, policy_id) DO UPDATE SET payload = $3";
+        for (id, policy) in &self.policies {
+            let payload = write_change(&Change::Policy(policy.clone()));
+            change.execute(upsert, &[&tenant.uuid(), &id.as_str(), &payload]).await?;
+        }
+        let newer = "UPDATE tenant SET rules_version = rules_version + 1 WHERE tenant_id = $1";
+        change.execute(newer, &[&tenant.uuid()]).await?;
+        Ok(())
+    }
+
+    async fn save_pseudonyms(&self, change: &impl GenericClient, tenant: TenantId) -> Result<(), Fault> {
+        let users: Vec<i64> = self.pseudonyms.iter().map(|(user, _)| user.0.into()).collect();
+        let drawn: Vec<i64> = self.pseudonyms.iter().map(|(_, one)| one.number().into()).collect();
+        let insert = "INSERT INTO pseudonym SELECT $1, * FROM unnest($2::bigint[], $3::bigint[])";
+        change.execute(insert, &[&tenant.uuid(), &drawn, &users]).await?;
+        Ok(())
+    }
+
+    /// Writes the state of all who were touched, with their keys and memberships.
+    async fn save_users(
+        &self,
+        change: &impl GenericClient,
+        tenant: TenantId,
+        ledger: &Ledger,
+    ) -> Result<(), Fault> {
+        let touched: BTreeSet<UserNo> = self.users.iter().map(|user| ledger.resolve(*user)).collect();
+        let numbers: Vec<i64> = touched.iter().map(|user| user.0.into()).collect();
+        for table in ["identity_key", "membership"] {
+            let clear = format!("DELETE FROM {table} WHERE tenant_id = $1 AND user_no = ANY($2)");
+            change.execute(&clear, &[&tenant.uuid(), &numbers]).await?;
+        }
+        let (mut users, mut pseudonyms, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut keys, mut of_keys) = (Vec::new(), Vec::new());
+        let (mut policies, mut of_policies) = (Vec::new(), Vec::new());
+        for user in touched {
+            let facts = ledger.tenant().facts(user).ok_or(Fault::Malformed)?;
+            let named = ledger.tenant().named(user).ok_or(Fault::Malformed)?;
+            users.push(i64::from(user.0));
+            pseudonyms.push(i64::from(named.pseudonym.number()));
+            payloads.push(write_facts(&facts));
+            for key in facts.user.identity.keys() {
+                keys.push(key_bytes(key));
+                of_keys.push(i64::from(user.0));
+            }
+            for policy in facts.memberships.keys() {
+                policies.push(policy.as_str().to_owned());
+                of_policies.push(i64::from(user.0));
+            }
+        }
+        let upsert = "INSERT INTO user_state \
+            SELECT $1, user_no, nextval('user_version'), pseudonym, payload \
+            FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS new (user_no, pseudonym, payload) \
+            ON CONFLICT (tenant_id, user_no) DO UPDATE \
+            SET version = excluded.version, pseudonym = excluded.pseudonym, payload = excluded.payload";
+        change.execute(upsert, &[&tenant.uuid(), &users, &pseudonyms, &payloads]).await?;
+        let insert = "INSERT INTO identity_key SELECT $1, * FROM unnest($2::bytea[], $3::bigint[]) \
+                      ON CONFLICT (tenant_id, key) DO UPDATE SET user_no = excluded.user_no";
+        change.execute(insert, &[&tenant.uuid(), &keys, &of_keys]).await?;
+        let insert = "INSERT INTO membership SELECT $1, * FROM unnest($2::text[], $3::bigint[])";
+        change.execute(insert, &[&tenant.uuid(), &policies, &of_policies]).await?;
+        Ok(())
+    }
+
+    async fn save_activities(
+        &self,
+        change: &impl GenericClient,
+        tenant: TenantId,
+        ledger: &Ledger,
+    ) -> Result<(), Fault> {
+        let all = || self.activities.iter();
+        let users: Vec<i64> = all().map(|(user, _)| ledger.resolve(*user).0.into()).collect();
+        let days: Vec<i32> = all().map(|(_, activity)| activity.day().number()).collect();
+        let ids: Vec<&str> = all().map(|(_, activity)| activity.id.as_str()).collect();
+        let payloads: Vec<Vec<u8>> = all().map(|(user, activity)| activity_bytes(*user, activity)).collect();
+        let insert = "INSERT INTO activity \
+                      SELECT $1, * FROM unnest($2::bigint[], $3::integer[], $4::text[], $5::bytea[])";
+        change.execute(insert, &[&tenant.uuid(), &users, &days, &ids, &payloads]).await?;
+        Ok(())
+    }
+
+    async fn save_alerts(
+        &self,
+        change: &impl GenericClient,
+        tenant: TenantId,
+        ledger: &Ledger,
+    ) -> Result<(), Fault> {
+        for id in &self.alerts {
+            save_alert(change, tenant, ledger, id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a risk alert as the book shows it.
+pub async fn save_alert(
+    change: &impl GenericClient,
+    tenant: TenantId,
+    ledger: &Ledger,
+    id: &RiskAlertId,
+) -> Result<(), Fault> {
+    let review = ledger.tenant().reviews.get(id).ok_or(Fault::Malformed)?;
+    let user = ledger.resolve(review.user);
+    let facts = ledger.tenant().facts(user).ok_or(Fault::Malformed)?;
+    let alert = facts.alerts.get(id).ok_or(Fault::Malformed)?;
+    let upsert = "INSERT INTO risk_alert VALUES ($1, $2, $3, $4, $5, $6) \
+        ON CONFLICT (tenant_id, alert_id) DO UPDATE SET user_no = $3, place = $4, exported = $5, payload = $6";
+    let (number, place, payload) = (i64::from(user.0), place(alert.created_at), review_bytes(alert, &review));
+    change
+        .execute(upsert, &[&tenant.uuid(), &id.as_str(), &number, &place, &review.exported, &payload])
+        .await?;
+    Ok(())
+}
+
+/// Returns an instant as bytes that are ordered as instants are.
+pub fn place(at: DateTime<Utc>) -> Vec<u8> {
+    let seconds = at.timestamp().cast_unsigned() ^ (1 << 63);
+    [&seconds.to_be_bytes()[..], &at.timestamp_subsec_nanos().to_be_bytes()].concat()
+}
+
+/// Moves everything of a number to another.
+async fn absorb(
+    change: &impl GenericClient,
+    tenant: TenantId,
+    from: UserNo,
+    into: UserNo,
+) -> Result<(), Fault> {
+    let (id, from, into) = (tenant.uuid(), i64::from(from.0), i64::from(into.0));
+    for table in ["activity", "risk_alert", "due"] {
+        let move_all = format!("UPDATE {table} SET user_no = $3 WHERE tenant_id = $1 AND user_no = $2");
+        change.execute(&move_all, &[&id, &from, &into]).await?;
+    }
+    for table in ["user_state", "identity_key", "membership"] {
+        let clear = format!("DELETE FROM {table} WHERE tenant_id = $1 AND user_no = $2");
+        change.execute(&clear, &[&id, &from]).await?;
+    }
+    change.execute("INSERT INTO absorbed VALUES ($1, $2, $3)", &[&id, &from, &into]).await?;
+    Ok(())
+}

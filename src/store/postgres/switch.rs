@@ -1,0 +1,312 @@
+//! The sharing switch over several replicas (design E): an answer takes a shared lock of its tenant and keeps it until it
+//! is handed over; turning sharing off takes the exclusive lock. A guard that is a second old hands nothing over, and
+//! after two seconds the database ends the sessions that still hold the lock.
+
+use super::error::Fault;
+use super::{Shared, audit, queries};
+use crate::domain::audit::AuditEvent;
+use crate::domain::ids::TenantId;
+use crate::domain::settings::Settings;
+use crate::store::book::change::Change;
+use crate::store::book::state::{read_change, write_change};
+use crate::store::book::switch::{DRAIN_MAX, Epoch, Guard, Switch};
+use crate::store::{ChangedSettings, Hold, HoldGuard, Moved, Pass, StoreError, VersionedSettings};
+use dashmap::DashMap;
+use deadpool_postgres::GenericClient;
+use deadpool_postgres::Object;
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::ToSql;
+
+/// A guard of this age gives no pass. Counted from before its lock was asked for.
+const GUARD_AGE_MAX: Duration = Duration::from_secs(1);
+/// The database ends a session that holds a lock and does nothing for so long.
+const IDLE_MAX_MS: u64 = 2_000;
+
+/// What this replica knows of switches. Never that one is on: that is asked anew each time.
+#[derive(Default)]
+pub struct Switches(DashMap<TenantId, Arc<Local>>);
+
+struct Local {
+    switch: Switch,
+    /// What holds locks here.
+    held: Mutex<Vec<Weak<Held>>>,
+}
+
+impl Switches {
+    fn of(&self, tenant: TenantId) -> Arc<Local> {
+        let new = || Arc::new(Local { switch: Switch::at(0, false), held: Mutex::default() });
+        Arc::clone(&self.0.entry(tenant).or_insert_with(new))
+    }
+}
+
+/// A transaction that holds the shared lock of a tenant. Ends when it is dropped.
+pub struct Held {
+    client: tokio::sync::Mutex<Option<Object>>,
+    since: Instant,
+}
+
+impl Held {
+    /// Ends the transaction. Whoever reads under it is waited for.
+    async fn end(&self) {
+        if let Some(client) = self.client.lock().await.take() {
+            finish(client).await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(client) = self.client.get_mut().take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(finish(client))),
+            // The database ends the transaction with the connection.
+            Err(_) => drop(Object::take(client)),
+        }
+    }
+}
+
+/// Ends a transaction and gives its connection back, or closes it when that fails.
+async fn finish(client: Object) {
+    if client.batch_execute("COMMIT").await.is_err() {
+        drop(Object::take(client));
+    }
+}
+
+/// What a hold keeps.
+pub struct PostgresGuard {
+    local: Guard,
+    /// Nothing where the tenant did not share: there is nothing to hand over.
+    held: Option<Arc<Held>>,
+}
+
+/// What a pass keeps: the lock lasts as long as the bytes.
+struct Passing {
+    _local: Pass,
+    _held: Arc<Held>,
+}
+
+impl HoldGuard for PostgresGuard {
+    fn pass(&self) -> Result<Pass, Moved> {
+        let local = self.local.pass()?;
+        let held = self.held.as_ref().filter(|held| held.since.elapsed() < GUARD_AGE_MAX).ok_or(Moved)?;
+        Ok(Pass::new(Passing { _local: local, _held: Arc::clone(held) }))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The transaction under which a hold's tenant is read, or any connection where there is none.
+pub enum Reading<'h> {
+    /// That of the hold.
+    Held(tokio::sync::MutexGuard<'h, Option<Object>>),
+    /// Another.
+    Free(Box<Object>),
+}
+
+impl Reading<'_> {
+    /// Returns the connection.
+    pub fn client(&self) -> Result<&Object, Fault> {
+        match self {
+            Self::Held(client) => client.as_ref().ok_or(Fault::Ended),
+            Self::Free(client) => Ok(client),
+        }
+    }
+}
+
+/// Returns where to read under a hold.
+pub async fn reading<'h>(shared: &Shared, hold: &'h Hold) -> Result<Reading<'h>, Fault> {
+    let guard = hold.guard().as_any().downcast_ref::<PostgresGuard>().ok_or(Fault::Malformed)?;
+    match &guard.held {
+        Some(held) => Ok(Reading::Held(held.client.lock().await)),
+        None => Ok(Reading::Free(Box::new(shared.client().await?))),
+    }
+}
+
+/// Looks at a tenant's switch under its shared lock.
+pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
+    let since = Instant::now();
+    let client = shared.client().await?;
+    let (lock, look) =
+        (client.prepare_cached(queries::LOCK_SHARED).await?, client.prepare_cached(queries::SWITCH).await?);
+    let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {IDLE_MAX_MS}");
+    let (number, id) = (lock_number(tenant), tenant.uuid());
+    let (number, id): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&number], [&id]);
+    // One round trip. The look is a statement after the lock: its snapshot is no older than the lock.
+    let looked = tokio::try_join!(
+        client.batch_execute(&begin),
+        client.query_one(&lock, &number),
+        client.query_opt(&look, &id),
+    );
+    let row = match looked {
+        Ok(((), _, row)) => row,
+        Err(error) => {
+            drop(Object::take(client));
+            return Err(error.into());
+        }
+    };
+    let Some(row) = row else {
+        finish(client).await;
+        let guard = PostgresGuard { local: Guard(Epoch::unknown()), held: None };
+        return Ok(Hold::new(tenant, false, 0, Box::new(guard)));
+    };
+    let (sharing, epoch) = (row.get(0), number_of(row.get(1))?);
+    let local = shared.switches.of(tenant);
+    local.switch.follow(epoch, sharing);
+    let now = local.switch.epoch();
+    // The replica may know of a later move than the snapshot.
+    let is_current = now.number() == epoch && now.is_open() == sharing;
+    if !sharing || !is_current {
+        finish(client).await;
+        let guard = PostgresGuard { local: Guard(now), held: None };
+        return Ok(Hold::new(tenant, false, epoch, Box::new(guard)));
+    }
+    let held = Arc::new(Held { client: tokio::sync::Mutex::new(Some(client)), since });
+    let mut all = local.held.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|held| held.strong_count() > 0);
+    all.push(Arc::downgrade(&held));
+    drop(all);
+    let guard = PostgresGuard { local: Guard(now), held: Some(held) };
+    Ok(Hold::new(tenant, true, epoch, Box::new(guard)))
+}
+
+/// Reads a tenant's settings.
+pub async fn settings(shared: &Shared, tenant: TenantId) -> Result<VersionedSettings, Fault> {
+    let client = shared.client().await?;
+    let row = client.query_opt("SELECT settings FROM tenant WHERE tenant_id = $1", &[&tenant.uuid()]).await?;
+    row.map_or(Ok(VersionedSettings::default()), |row| read_settings(row.get(0)))
+}
+
+/// Says whether anything was ever recorded or written down of a tenant.
+pub async fn knows(shared: &Shared, tenant: TenantId) -> Result<bool, Fault> {
+    let client = shared.client().await?;
+    let known = "SELECT EXISTS (SELECT FROM tenant WHERE tenant_id = $1) \
+                 OR EXISTS (SELECT FROM audit_head WHERE tenant_id = $1)";
+    Ok(client.query_one(known, &[&tenant.uuid()]).await?.get(0))
+}
+
+/// Changes settings, with the audit line in the same transaction.
+pub async fn change(
+    shared: &Shared,
+    tenant: TenantId,
+    expected: u64,
+    settings: Settings,
+    event: AuditEvent,
+) -> Result<ChangedSettings, StoreError> {
+    let mut client = shared.client().await?;
+    let change = client.transaction().await.map_err(Fault::from)?;
+    if expected == 0 {
+        meet(&change, tenant).await?;
+    }
+    let row = change.query_opt(queries::TENANT, &[&tenant.uuid()]).await.map_err(Fault::from)?;
+    let Some(row) = row else { return Err(StoreError::SettingsChanged) };
+    if number_of(row.get(1))? != expected {
+        return Err(StoreError::SettingsChanged);
+    }
+    let (was_on, epoch): (bool, i64) = (row.get(2), row.get(3));
+    let is_on = settings.data_sharing;
+    let local = shared.switches.of(tenant);
+    let mut drained = true;
+    if !is_on {
+        local.switch.close();
+        if was_on {
+            drained = drain(shared, &change, tenant, &local).await?;
+        }
+    }
+    let epoch = if is_on == was_on { epoch } else { epoch + 1 };
+    let settings = VersionedSettings { settings, version: expected + 1 };
+    let bytes = write_settings(&settings, epoch);
+    let version = i64::try_from(settings.version).map_err(|_| Fault::Malformed)?;
+    change
+        .execute(queries::SETTINGS, &[&tenant.uuid(), &bytes, &version, &is_on, &epoch])
+        .await
+        .map_err(Fault::from)?;
+    if !settings.settings.alert_export {
+        let forget = "DELETE FROM due WHERE tenant_id = $1";
+        change.execute(forget, &[&tenant.uuid()]).await.map_err(Fault::from)?;
+    }
+    audit::append(&change, tenant, vec![event]).await.map_err(audit::unavailable)?;
+    change.commit().await.map_err(Fault::from)?;
+    local.switch.follow(number_of(epoch)?, is_on);
+    Ok(ChangedSettings { settings, drained })
+}
+
+/// Takes the exclusive lock of a switch. Who holds the shared one here and hands nothing over is ended at once; others
+/// have two seconds, and then the database ends them. Says whether none had to be.
+async fn drain(
+    shared: &Shared,
+    change: &impl GenericClient,
+    tenant: TenantId,
+    local: &Local,
+) -> Result<bool, Fault> {
+    let begun = Instant::now();
+    end_idle(local);
+    let here = local.switch.drained().await;
+    let number = lock_number(tenant);
+    let parameters: [&(dyn ToSql + Sync); 1] = [&number];
+    let locked = change.query_one(queries::LOCK, &parameters);
+    tokio::pin!(locked);
+    let mut drained = here;
+    loop {
+        let left = DRAIN_MAX.saturating_sub(begun.elapsed());
+        tokio::select! {
+            locked = &mut locked => return locked.map(|_| drained).map_err(Fault::from),
+            () = sleep(left.max(Duration::from_millis(20))) => {}
+        }
+        if begun.elapsed() >= DRAIN_MAX {
+            let other = shared.client().await?;
+            let ended: i64 = other.query_one(queries::END_HOLDERS, &[&number]).await?.get(0);
+            drained &= ended == 0;
+        }
+    }
+}
+
+fn end_idle(local: &Local) {
+    let all: Vec<Arc<Held>> = {
+        let held = local.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().filter_map(Weak::upgrade).collect()
+    };
+    for held in all {
+        // A pass keeps it: its bytes are on their way.
+        let is_passing = Arc::strong_count(&held) > 2;
+        if !is_passing {
+            tokio::spawn(async move { held.end().await });
+        }
+    }
+}
+
+/// Makes a tenant known.
+pub async fn meet(client: &impl GenericClient, tenant: TenantId) -> Result<(), Fault> {
+    let bytes = write_settings(&VersionedSettings::default(), 0);
+    client.execute(queries::MEET_TENANT, &[&tenant.uuid(), &bytes]).await?;
+    Ok(())
+}
+
+fn write_settings(settings: &VersionedSettings, epoch: i64) -> Vec<u8> {
+    let epoch = u64::try_from(epoch).unwrap_or_default();
+    write_change(&Change::Settings { settings: settings.clone(), epoch })
+}
+
+/// Reads settings.
+pub fn read_settings(bytes: &[u8]) -> Result<VersionedSettings, Fault> {
+    match read_change(bytes)? {
+        Change::Settings { settings, .. } => Ok(settings),
+        _ => Err(Fault::Malformed),
+    }
+}
+
+/// Returns the number of a tenant's lock. Two tenants of one number would only wait for each other.
+pub fn lock_number(tenant: TenantId) -> i64 {
+    let (high, low) = tenant.uuid().as_u64_pair();
+    (high ^ low.rotate_left(17)).cast_signed()
+}
+
+/// Returns a number that is never negative.
+pub fn number_of(number: i64) -> Result<u64, Fault> {
+    u64::try_from(number).map_err(|_| Fault::Malformed)
+}
