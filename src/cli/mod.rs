@@ -12,6 +12,7 @@ mod feed;
 mod ingest;
 mod input;
 mod json;
+mod migrate;
 mod serve;
 mod settings;
 mod sparkline;
@@ -54,6 +55,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     Export(export::Export),
+    Migrate(migrate::Migrate),
     Version(version::Version),
 }
 
@@ -72,6 +74,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Settings(settings) => settings.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Export(export) => export.run().await,
+        Command::Migrate(migrate) => migrate.run().await,
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {

@@ -177,6 +177,18 @@ pub struct Serve {
     /// Serve metrics for Prometheus here, over HTTP.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
+    /// Keep the data in this database rather: postgres://user:password@host/database.
+    #[arg(long, value_name = "URL")]
+    postgres_url: Option<String>,
+    /// Read that from this file.
+    #[arg(long, value_name = "FILE")]
+    postgres_url_file: Option<String>,
+    /// Speak TLS with the database, whose certificate an authority in this PEM file signed.
+    #[arg(long, value_name = "FILE")]
+    postgres_ca: Option<String>,
+    /// Use so many connections to the database [default: 32].
+    #[arg(long, value_name = "COUNT")]
+    postgres_connections: Option<String>,
     /// Go on so many seconds when told to stop, while health says that it does not serve [default: 0].
     #[arg(long, value_name = "SECONDS")]
     drain_pause_seconds: Option<String>,
@@ -250,6 +262,10 @@ impl Serve {
             ("export.file.path", self.export_file_path),
             ("export.file.format", self.export_file_format),
             ("metrics.listen", self.metrics_listen),
+            ("postgres.url", self.postgres_url),
+            ("postgres.url_file", self.postgres_url_file),
+            ("postgres.ca", self.postgres_ca),
+            ("postgres.connections", self.postgres_connections),
             ("drain_pause_seconds", self.drain_pause_seconds),
             ("drain_seconds", self.drain_seconds),
         ];

@@ -1,6 +1,6 @@
 //! The settings of the feed of exported risk alerts: how often it grows, who may follow it, and where it is sent.
 
-use crate::config::{Auth, Config, ConfigError, Tls, bound};
+use crate::config::{Auth, Config, ConfigError, Tls, bound, named};
 use crate::delivery::sender::Format;
 use crate::transport::tls;
 use serde::{Deserialize, Serialize};
@@ -242,8 +242,4 @@ impl File {
     pub fn place(&self) -> Option<&Path> {
         named(&self.path)
     }
-}
-
-fn named(path: &Path) -> Option<&Path> {
-    (!path.as_os_str().is_empty()).then_some(path)
 }

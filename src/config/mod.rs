@@ -2,8 +2,10 @@
 //! `docs/configuration.md` lists every key with its default and its reason.
 
 mod feed;
+mod postgres;
 
 pub use feed::{Export, ManagementApi, Metrics};
+pub use postgres::Postgres;
 
 use crate::auth::settings::Auth;
 use crate::transport;
@@ -41,6 +43,8 @@ pub struct Config {
     pub export: Export,
     /// Metrics.
     pub metrics: Metrics,
+    /// The database that several replicas share.
+    pub postgres: Postgres,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
     pub drain_seconds: u64,
     /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
@@ -176,6 +180,7 @@ impl Default for Config {
             management_api: ManagementApi::default(),
             export: Export::default(),
             metrics: Metrics::default(),
+            postgres: Postgres::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
         }
@@ -404,6 +409,7 @@ impl Config {
         limits.check()?;
         self.export.check()?;
         self.metrics.check()?;
+        self.postgres.check()?;
         self.management_api.check(self)?;
         self.tls.check()?;
         bound(
@@ -543,6 +549,10 @@ impl Log {
     }
 }
 
+fn named(path: &Path) -> Option<&Path> {
+    (!path.as_os_str().is_empty()).then_some(path)
+}
+
 fn bound(key: &'static str, holds: bool, bound: &str) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::OutOfBounds { key, bound: bound.to_owned() }) }
 }
@@ -657,6 +667,10 @@ mod tests {
             ("RISKSHARE_EXPORT__FILE__PATH", "f"),
             ("RISKSHARE_EXPORT__FILE__FORMAT", "cef"),
             ("RISKSHARE_METRICS__LISTEN", "0.0.0.0:9464"),
+            ("RISKSHARE_POSTGRES__URL", "postgres://db"),
+            ("RISKSHARE_POSTGRES__URL_FILE", ""),
+            ("RISKSHARE_POSTGRES__CA", "p"),
+            ("RISKSHARE_POSTGRES__CONNECTIONS", "5"),
         ]);
         let expected = Config {
             listen: "0.0.0.0:7".parse().unwrap(),
@@ -721,11 +735,17 @@ mod tests {
                 file: feed::File { path: "f".into(), format: Format::Cef },
             },
             metrics: Metrics { listen: "0.0.0.0:9464".into() },
+            postgres: Postgres {
+                url: "postgres://db".into(),
+                url_file: "".into(),
+                ca: "p".into(),
+                connections: 5,
+            },
             drain_seconds: 0,
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 52, "a new key is tried here as well");
+        assert_eq!(keys().len(), 56, "a new key is tried here as well");
     }
 
     #[test]
@@ -787,6 +807,7 @@ mod tests {
         check("RISKSHARE_LIMITS__CONNECTION_SECONDS", &["10", "86400"], &["9", "86401"]);
         check("RISKSHARE_LIMITS__TENANT_REQUESTS_PER_SECOND", &["0", "1000000"], &["1000001"]);
         check("RISKSHARE_TLS__MIN_VERSION", &["1.2", "1.3"], &["1.1", "1"]);
+        check("RISKSHARE_POSTGRES__CONNECTIONS", &["4", "1000"], &["3", "1001"]);
         check("RISKSHARE_EXPORT__CYCLE_MINUTES", &["1", "1440"], &["0", "1441"]);
         check(
             "RISKSHARE_EXPORT__BACKLOG_BYTES",

@@ -6,7 +6,7 @@ mod health;
 use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
 use crate::clock::Clock;
-use crate::config::{Config, Limits};
+use crate::config::{Config, ConfigError, Limits};
 use crate::delivery::syslog::SyslogTlsError;
 use crate::delivery::webhook::ClientError;
 use crate::domain::time::UtcDay;
@@ -42,6 +42,8 @@ use crate::pb::risk_alert_service_server::RiskAlertServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::postgres;
+use crate::store::postgres::PostgresStore;
 use crate::transport;
 use crate::transport::tls::{Identity, TlsError};
 use crate::transport::{Protocol, Serving};
@@ -91,6 +93,12 @@ pub enum StartError {
         /// Why not.
         cause: OpenError,
     },
+    /// A file that the configuration names cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
     /// The data were opened and cannot be read.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -214,6 +222,9 @@ impl Running {
 }
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    if config.postgres.is_used() {
+        return Ok(Arc::new(PostgresStore::open(&config.postgres.address()?).await?));
+    }
     let path = config.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await;
     let opened = opened.map_err(|fault| Unavailable(fault.to_string()))?;

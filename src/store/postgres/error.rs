@@ -9,8 +9,11 @@ use tokio_postgres::error::SqlState;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The address is none.
-    #[error("store.postgres.url cannot be read")]
+    #[error("postgres.url is no address of a database")]
     Address,
+    /// The file of authorities cannot be used.
+    #[error("postgres.ca: {0}")]
+    Authorities(String),
     /// The database cannot be reached or refuses.
     #[error(transparent)]
     Database(#[from] Fault),

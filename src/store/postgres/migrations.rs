@@ -2,6 +2,7 @@
 
 use super::error::{Fault, OpenError};
 use super::{Address, Shared};
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, GenericClient, NoTls};
 
 /// The version that this program needs.
@@ -17,9 +18,17 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7405177)";
 /// # Errors
 /// When the database cannot be reached, refuses, or is newer.
 pub async fn migrate(address: &Address) -> Result<i64, OpenError> {
-    let config: tokio_postgres::Config = address.url.parse().map_err(|_| OpenError::Address)?;
-    let (mut client, connection) = config.connect(NoTls).await.map_err(Fault::from)?;
-    let connection = tokio::spawn(connection);
+    let config = address.config()?;
+    let (mut client, connection): (_, JoinHandle<_>) = match address.tls()? {
+        None => {
+            let (client, connection) = config.connect(NoTls).await.map_err(Fault::from)?;
+            (client, tokio::spawn(connection))
+        }
+        Some(tls) => {
+            let (client, connection) = config.connect(tls).await.map_err(Fault::from)?;
+            (client, tokio::spawn(connection))
+        }
+    };
     let found = apply(&mut client).await;
     drop(client);
     let _ = connection.await;

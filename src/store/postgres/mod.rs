@@ -50,22 +50,58 @@ use dashmap::DashSet;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use error::Fault;
 use people::Known;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use switch::Switches;
 use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a caller waits for a connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
-/// How many connections a replica uses: each answer of user data holds one until it is handed over.
-const CONNECTIONS_MAX: usize = 32;
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
     /// As a URL or in key-value form, with user and password where they are needed.
     pub url: String,
+    /// The authorities that sign the server's certificate, in PEM; TLS is spoken with them alone.
+    pub ca: Option<PathBuf>,
+    /// How many connections a replica uses.
+    pub connections: usize,
+}
+
+impl Address {
+    fn config(&self) -> Result<tokio_postgres::Config, OpenError> {
+        let mut config: tokio_postgres::Config = self.url.parse().map_err(|_| OpenError::Address)?;
+        config.application_name("riskshare").connect_timeout(CONNECTION_WAIT);
+        if self.ca.is_some() {
+            config.ssl_mode(SslMode::Require);
+        }
+        Ok(config)
+    }
+
+    fn tls(&self) -> Result<Option<MakeRustlsConnect>, OpenError> {
+        let Some(path) = &self.ca else { return Ok(None) };
+        let refused = |error: &dyn std::fmt::Display| OpenError::Authorities(error.to_string());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refused(&error))? {
+            let certificate = certificate.map_err(|error| refused(&error))?;
+            roots.add(certificate).map_err(|error| refused(&error))?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refused(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Some(MakeRustlsConnect::new(config)))
+    }
 }
 
 /// A store in a database.
@@ -134,17 +170,18 @@ impl PostgresStore {
 }
 
 fn pool(address: &Address) -> Result<Pool, OpenError> {
-    let mut config: tokio_postgres::Config = address.url.parse().map_err(|_| OpenError::Address)?;
-    config.application_name("riskshare");
-    config.connect_timeout(CONNECTION_WAIT);
-    let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config, NoTls, manager);
+    let (config, manager) = (address.config()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = match address.tls()? {
+        None => Manager::from_config(config, NoTls, manager),
+        Some(tls) => Manager::from_config(config, tls, manager),
+    };
     let timeouts = Timeouts {
         wait: Some(CONNECTION_WAIT),
         create: Some(CONNECTION_WAIT),
         recycle: Some(CONNECTION_WAIT),
     };
-    let pool = Pool::builder(manager).max_size(CONNECTIONS_MAX).timeouts(timeouts).runtime(Runtime::Tokio1);
+    let pool =
+        Pool::builder(manager).max_size(address.connections).timeouts(timeouts).runtime(Runtime::Tokio1);
     pool.build().map_err(|_| OpenError::Address)
 }
 

@@ -78,7 +78,8 @@ impl Server {
 
     fn address(&self, database: &str) -> Address {
         let folder = self.folder.path().display();
-        Address { url: format!("host={folder} user=postgres dbname={database}") }
+        let url = format!("host={folder} user=postgres dbname={database}");
+        Address { url, ca: None, connections: 16 }
     }
 }
 
