@@ -1,5 +1,8 @@
 //! What callers see, over gRPC, against a real server on a free port.
 
+#[path = "../postgres/mod.rs"]
+mod postgres;
+
 mod answer_size;
 mod audit;
 mod audit_refusals;

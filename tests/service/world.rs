@@ -1,5 +1,6 @@
 //! A server of a test's own, on a clock that the test sets, and short words for what tests do with it.
 
+use crate::postgres::Database;
 use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{FieldMask, Timestamp};
 use riskshare::clock::ManualClock;
@@ -12,9 +13,11 @@ use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
 use riskshare::server;
 use riskshare::server::Running;
+use riskshare::store::postgres::{Address, migrate};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tonic::Status;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
@@ -28,6 +31,24 @@ pub struct World {
     config: Config,
     running: Option<Running>,
     _data: TempDir,
+    _database: Option<Database>,
+}
+
+/// The tests run over PostgreSQL when RISKSHARE_TEST_STORE says so, else over the embedded engine.
+pub fn is_over_postgres() -> bool {
+    std::env::var_os("RISKSHARE_TEST_STORE").is_some_and(|store| store == "postgres")
+}
+
+/// Returns a database with the schema.
+async fn database() -> Database {
+    static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(async || {
+        let database = Database::like(None);
+        let address = Address { url: database.url(), ca: None, connections: 4 };
+        migrate(&address).await.unwrap();
+        database
+    });
+    Database::like(Some(template.await))
 }
 
 impl World {
@@ -43,10 +64,15 @@ impl World {
             drain_seconds: 5,
             ..Config::default()
         };
+        let database = if is_over_postgres() { Some(database().await) } else { None };
+        if let Some(database) = &database {
+            config.postgres.url = database.url();
+            config.postgres.connections = 16;
+        }
         change(&mut config);
         let clock = ManualClock::at(at(NOON));
         let (running, channel) = serve(&config, &clock).await;
-        Self { clock, channel, config, running: Some(running), _data: data }
+        Self { clock, channel, config, running: Some(running), _data: data, _database: database }
     }
 
     /// Stops the server and starts it again over the same data.

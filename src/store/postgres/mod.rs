@@ -65,6 +65,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// How long a caller waits for a connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
+/// The database ends a session that has begun a change and does nothing for so long: a replica that is frozen in the middle
+/// of one holds the others up no longer.
+const IDLE_MAX_MS: u64 = 4_000;
+
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
@@ -80,6 +84,8 @@ impl Address {
     fn config(&self) -> Result<tokio_postgres::Config, OpenError> {
         let mut config: tokio_postgres::Config = self.url.parse().map_err(|_| OpenError::Address)?;
         config.application_name("riskshare").connect_timeout(CONNECTION_WAIT);
+        let options = config.get_options().unwrap_or_default().to_owned();
+        config.options(format!("{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS}"));
         if self.ca.is_some() {
             config.ssl_mode(SslMode::Require);
         }

@@ -245,25 +245,32 @@ async fn drain(
     local: &Local,
 ) -> Result<bool, Fault> {
     let begun = Instant::now();
+    let number = lock_number(tenant);
+    let holders: Vec<i32> = {
+        let other = shared.client().await?;
+        other.query(queries::HOLDERS, &[&number]).await?.iter().map(|row| row.get(0)).collect()
+    };
     end_idle(local);
     let here = local.switch.drained().await;
-    let number = lock_number(tenant);
     let parameters: [&(dyn ToSql + Sync); 1] = [&number];
     let locked = change.query_one(queries::LOCK, &parameters);
     tokio::pin!(locked);
-    let mut drained = here;
     loop {
         let left = DRAIN_MAX.saturating_sub(begun.elapsed());
         tokio::select! {
-            locked = &mut locked => return locked.map(|_| drained).map_err(Fault::from),
+            locked = &mut locked => {
+                locked?;
+                break;
+            }
             () = sleep(left.max(Duration::from_millis(20))) => {}
         }
         if begun.elapsed() >= DRAIN_MAX {
-            let other = shared.client().await?;
-            let ended: i64 = other.query_one(queries::END_HOLDERS, &[&number]).await?.get(0);
-            drained &= ended == 0;
+            shared.client().await?.query_one(queries::END_HOLDERS, &[&number]).await?;
         }
     }
+    // A session that handed over what it had goes on; one that is gone was cut off, by us or by its time.
+    let ended: i64 = shared.client().await?.query_one(queries::ENDED, &[&holders]).await?.get(0);
+    Ok(here && ended == 0)
 }
 
 fn end_idle(local: &Local) {
