@@ -1,4 +1,5 @@
 //! A PostgreSQL server of the tests' own: in a temporary folder, on a socket there, and gone with the process.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -6,14 +7,37 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
-/// A server in a folder of its own, which ends with this process.
-struct Server {
-    folder: TempDir,
+/// A server in a folder, which ends with this process.
+pub struct Server {
+    folder: PathBuf,
     /// Whoever runs the server waits for this pipe to close.
-    _runner: Child,
+    runner: Child,
 }
 
-static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+static SERVER: LazyLock<(Server, TempDir)> = LazyLock::new(|| {
+    let folder = folder();
+    initdb(folder.path());
+    (Server::start(folder.path(), "-c fsync=off -c max_connections=300 -c shared_buffers=64MB"), folder)
+});
+
+/// Returns a folder in which the server's user can write.
+pub fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Command::new("chmod").arg("777").arg(folder.path()).status().unwrap().success());
+    folder
+}
+
+/// Makes an empty cluster in a folder.
+pub fn initdb(folder: &Path) {
+    let data = folder.join("data");
+    let made = as_postgres(&program("initdb"))
+        .arg("--pgdata")
+        .arg(data)
+        .args(["--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C"])
+        .output()
+        .expect("initdb runs: install PostgreSQL");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
 
 /// PostgreSQL refuses to run as root, as containers do.
 fn as_postgres(program: &Path) -> Command {
@@ -36,41 +60,64 @@ fn program(name: &str) -> PathBuf {
 }
 
 impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_str().unwrap().to_owned();
-        // The server's user must be able to write there.
-        assert!(Command::new("chmod").args(["777", &path]).status().unwrap().success());
-        let initdb = as_postgres(&program("initdb"))
-            .args(["--pgdata", &format!("{path}/data"), "--auth=trust", "--username=postgres", "--no-sync"])
-            .args(["--encoding=UTF8", "--locale=C"])
-            .output()
-            .expect("initdb runs: install PostgreSQL");
-        assert!(initdb.status.success(), "{}", String::from_utf8_lossy(&initdb.stderr));
-        let serve = "\"$1\" -D \"$2/data\" -k \"$2\" -c listen_addresses= -c fsync=off -c max_connections=300 \
-                     -c shared_buffers=64MB >\"$2/log\" 2>&1 & server=$!; cat >/dev/null; kill -INT $server";
+    /// Starts the server of a folder with further options, and returns once it answers.
+    pub fn start(folder: &Path, options: &str) -> Self {
+        let serve = format!(
+            "\"$1\" -D \"$2/data\" -k \"$2\" -c listen_addresses= {options} >>\"$2/log\" 2>&1 & server=$!; \
+             cat >/dev/null; kill -INT $server"
+        );
         let runner = as_postgres(Path::new("sh"))
-            .args(["-c", serve, "sh"])
+            .args(["-c", &serve, "sh"])
             .arg(program("postgres"))
-            .arg(&path)
+            .arg(folder)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let server = Self { folder, _runner: runner };
+        let server = Self { folder: folder.to_owned(), runner };
         while !server.run("SELECT 1") {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         server
     }
 
-    fn run(&self, sql: &str) -> bool {
-        let mut command = Command::new("psql");
-        command.args(["-h", self.folder.path().to_str().unwrap(), "-U", "postgres", "-qc", sql]);
-        command.output().unwrap().status.success()
+    /// Runs a statement, and says whether that went well.
+    pub fn run(&self, sql: &str) -> bool {
+        self.ask(sql).is_some()
     }
 
-    fn url(&self, database: &str) -> String {
-        format!("host={} user=postgres dbname={database}", self.folder.path().display())
+    /// Runs a statement and returns what it prints, if it went well.
+    pub fn ask(&self, sql: &str) -> Option<String> {
+        let mut command = Command::new("psql");
+        command.arg("-h").arg(&self.folder).args(["-U", "postgres", "-qtAc", sql]);
+        let output = command.output().unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Ends it and all its processes at once, as a power cut would.
+    pub fn kill(mut self) {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        assert!(Command::new("kill").args(["-STOP", pid]).status().unwrap().success());
+        let _ = Command::new("pkill").args(["-KILL", "-P", pid]).status().unwrap();
+        assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+        let _ = self.runner.kill();
+        let _ = self.runner.wait();
+        // Where nobody buries the dead, the server's id goes on existing, and its lock with it.
+        let _ = std::fs::remove_file(self.folder.join(".s.PGSQL.5432.lock"));
+    }
+
+    /// Makes a standby of it, in the place of whatever is in the folder.
+    pub fn make_standby(&self, folder: &Path) {
+        let data = folder.join("data");
+        assert!(Command::new("rm").arg("-rf").arg(&data).status().unwrap().success());
+        let from = format!("host={} user=postgres application_name=standby", self.folder.display());
+        let copied = as_postgres(&program("pg_basebackup"))
+            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"])
+            .args(["--dbname", &from, "--pgdata"])
+            .arg(data)
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
     }
 }
 
@@ -84,19 +131,19 @@ impl Database {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let template = template.map_or("template0", |template| &template.0);
-        assert!(SERVER.run(&format!("CREATE DATABASE {name} TEMPLATE {template}")));
+        assert!(SERVER.0.run(&format!("CREATE DATABASE {name} TEMPLATE {template}")));
         Self(name)
     }
 
     /// Returns where it is.
     #[must_use]
     pub fn url(&self) -> String {
-        SERVER.url(&self.0)
+        format!("host={} user=postgres dbname={}", SERVER.0.folder.display(), self.0)
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        SERVER.run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
+        SERVER.0.run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
     }
 }

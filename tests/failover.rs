@@ -1,0 +1,222 @@
+//! Promises 1 and 2 over a failover: the primary of a synchronous pair is killed with all its processes while two replicas
+//! ingest, and the standby is promoted. Nothing that was acknowledged is missing; a switch that was acknowledged as off is
+//! off; and the replicas go on without a restart. `RISKSHARE_TEST_FAILOVERS` sets another number.
+#![cfg(has_postgres)]
+
+mod child;
+mod postgres;
+
+use child::Server as Replica;
+use postgres::{Server, folder, initdb};
+use prost_types::{FieldMask, Timestamp};
+use riskshare::clock::{Clock, SystemClock};
+use riskshare::pb;
+use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient;
+use riskshare::pb::ingest_service_client::IngestServiceClient;
+use riskshare::pb::settings_service_client::SettingsServiceClient;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+const FAILOVERS: usize = 3;
+const WRITERS: usize = 4;
+const BATCH: usize = 10;
+const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+const OPTIONS: &str =
+    "-c fsync=off -c max_connections=100 -c shared_buffers=64MB -c synchronous_commit=remote_apply";
+
+/// A primary and its synchronous standby.
+struct Pair {
+    folders: [tempfile::TempDir; 2],
+    /// Which of the folders is the primary's.
+    primary: usize,
+    servers: [Option<Server>; 2],
+}
+
+impl Pair {
+    fn start() -> Self {
+        let folders = [folder(), folder()];
+        initdb(folders[0].path());
+        let primary = Server::start(folders[0].path(), OPTIONS);
+        assert!(primary.run("CREATE DATABASE riskshare"));
+        let mut pair = Self { folders, primary: 0, servers: [Some(primary), None] };
+        pair.add_standby();
+        pair
+    }
+
+    fn primary(&self) -> &Server {
+        self.servers[self.primary].as_ref().unwrap()
+    }
+
+    fn add_standby(&mut self) {
+        let other = 1 - self.primary;
+        self.primary().make_standby(self.folders[other].path());
+        self.servers[other] = Some(Server::start(self.folders[other].path(), OPTIONS));
+        // ALTER SYSTEM commits nothing, so it does not wait for the standby that it names.
+        assert!(self.primary().run("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (standby)'"));
+        assert!(self.primary().run("SELECT pg_reload_conf()"));
+        let is_sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        while self.primary().ask(is_sync).as_deref() != Some("1") {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Kills the primary and promotes the standby.
+    fn fail_over(&mut self) {
+        self.servers[self.primary].take().unwrap().kill();
+        self.primary = 1 - self.primary;
+        assert!(self.primary().run("SELECT pg_promote()"));
+    }
+
+    fn url(&self) -> String {
+        let [one, other] = &self.folders;
+        let hosts = format!("{},{}", one.path().display(), other.path().display());
+        format!(
+            "host={hosts} user=postgres dbname=riskshare target_session_attrs=read-write connect_timeout=2"
+        )
+    }
+}
+
+fn start(url: &str, folder: &Path) -> Replica {
+    Replica::start_with(
+        folder,
+        "127.0.0.1:0",
+        &["--postgres-url", url, "--query-seconds", "5", "--ingest-seconds", "5"],
+    )
+}
+
+fn batch(writer: usize, number: usize) -> pb::IngestActivitiesRequest {
+    let at = SystemClock.now();
+    let activity = |n: usize| pb::ActivityRecord {
+        activity_id: format!("{writer}-{number}-{n}"),
+        user: Some(pb::UserIdentity { upn: format!("user{writer}@contoso.com"), ..Default::default() }),
+        occurred_at: Some(Timestamp { seconds: at.timestamp(), nanos: 0 }),
+        indicator: "CopyToUSB".to_owned(),
+        ..Default::default()
+    };
+    let activities = (0..BATCH).map(activity).collect();
+    pb::IngestActivitiesRequest { tenant_id: TENANT.to_owned(), activities, raw_records: vec![] }
+}
+
+/// What was acknowledged: whole batches, as they were sent.
+type Acknowledged = Arc<Mutex<Vec<pb::IngestActivitiesRequest>>>;
+
+async fn write(channel: Channel, writer: usize, acknowledged: Acknowledged, stop: Arc<AtomicBool>) {
+    let mut client = IngestServiceClient::new(channel);
+    for number in 0.. {
+        let batch = batch(writer, number);
+        while !stop.load(Ordering::Relaxed) {
+            match client.ingest_activities(batch.clone()).await {
+                Ok(answer) => {
+                    let counts = answer.into_inner().counts.unwrap();
+                    assert_eq!(counts.accepted + counts.duplicate, i32::try_from(BATCH).unwrap());
+                    acknowledged.lock().unwrap().push(batch);
+                    break;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Changes sharing, however often that must be tried.
+async fn share(channel: &Channel, on: bool) {
+    let request = pb::UpdateSettingsRequest {
+        tenant_id: TENANT.to_owned(),
+        settings: Some(pb::Settings {
+            data_sharing_enabled: on,
+            user_analytics_enabled: true,
+            ..Default::default()
+        }),
+        update_mask: Some(FieldMask {
+            paths: vec!["data_sharing_enabled".to_owned(), "user_analytics_enabled".to_owned()],
+        }),
+        etag: String::new(),
+    };
+    let mut client = SettingsServiceClient::new(channel.clone());
+    while client.update_settings(request.clone()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Asks for an alert's column until there is an answer.
+async fn column(channel: &Channel) -> String {
+    let users =
+        (0..WRITERS).map(|n| pb::UserIdentity { upn: format!("user{n}@contoso.com"), ..Default::default() });
+    let alert =
+        pb::DlpAlert { alert_id: "da-1".to_owned(), involved_users: users.collect(), ..Default::default() };
+    let request = pb::EnrichAlertRequest {
+        tenant_id: TENANT.to_owned(),
+        alert: Some(alert),
+        view: pb::EnrichmentView::Full.into(),
+        activity_page_size: 0,
+    };
+    loop {
+        match AlertEnrichmentServiceClient::new(channel.clone()).enrich_alert(request.clone()).await {
+            Ok(answer) => return answer.into_inner().alert.unwrap().severity_text,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_survives_the_primary_and_off_stays_off() {
+    let failovers = child::number_from("RISKSHARE_TEST_FAILOVERS").unwrap_or(FAILOVERS);
+    let mut pair = Pair::start();
+    let url = pair.url();
+    let migrated =
+        Command::new(env!("CARGO_BIN_EXE_riskshare")).args(["migrate", "--postgres-url", &url]).output();
+    assert!(migrated.unwrap().status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let replicas = [start(&url, folder.path()), start(&url, folder.path())];
+    let channels = [replicas[0].connect().await, replicas[1].connect().await];
+    let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let channel = channels[writer % 2].clone();
+        writers.spawn(write(channel, writer, Arc::clone(&acknowledged), Arc::clone(&stop)));
+    }
+    let mut slowest = Duration::ZERO;
+    for _ in 0..failovers {
+        share(&channels[0], true).await;
+        while column(&channels[1]).await != "High" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        share(&channels[0], false).await;
+        let begun = Instant::now();
+        pair.fail_over();
+        pair.add_standby();
+        for channel in &channels {
+            assert_eq!(column(channel).await, "User data is not available", "off was acknowledged");
+        }
+        let before = acknowledged.lock().unwrap().len();
+        while acknowledged.lock().unwrap().len() < before + 2 * WRITERS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        slowest = slowest.max(begun.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    writers.join_all().await;
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    let mut client = IngestServiceClient::new(channels[0].clone());
+    for batch in &acknowledged {
+        let counts = client.ingest_activities(batch.clone()).await.unwrap().into_inner().counts.unwrap();
+        assert_eq!(
+            counts.duplicate,
+            i32::try_from(BATCH).unwrap(),
+            "a batch that was acknowledged is missing"
+        );
+    }
+    println!(
+        "{failovers} failovers, {} batches acknowledged, none missing; from the kill to answers and commits {slowest:?} \
+         at most, with the making of a new standby",
+        acknowledged.len()
+    );
+}
