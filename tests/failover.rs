@@ -15,7 +15,6 @@ use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient
 use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -171,9 +170,9 @@ async fn what_was_acknowledged_survives_the_primary_and_off_stays_off() {
     let failovers = child::number_from("RISKSHARE_TEST_FAILOVERS").unwrap_or(FAILOVERS);
     let mut pair = Pair::start();
     let url = pair.url();
-    let migrated =
-        Command::new(env!("CARGO_BIN_EXE_riskshare")).args(["migrate", "--postgres-url", &url]).output();
-    assert!(migrated.unwrap().status.success());
+    let migrated = child::program().args(["migrate", "--postgres-url", &url]).output();
+    let migrated = migrated.unwrap();
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     let folder = tempfile::tempdir().unwrap();
     let replicas = [start(&url, folder.path()), start(&url, folder.path())];
     let channels = [replicas[0].connect().await, replicas[1].connect().await];

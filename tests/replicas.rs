@@ -46,8 +46,7 @@ impl Replicas {
     async fn start() -> Self {
         let (folder, database) = (tempfile::tempdir().unwrap(), Database::like(None));
         let url = database.url();
-        let migrated =
-            Command::new(env!("CARGO_BIN_EXE_riskshare")).args(["migrate", "--postgres-url", &url]).output();
+        let migrated = child::program().args(["migrate", "--postgres-url", &url]).output();
         assert!(migrated.unwrap().status.success());
         let arguments = ["--postgres-url", &url, "--postgres-connections", "24"];
         let start = |_| Server::start_with(folder.path(), "127.0.0.1:0", &arguments);

@@ -41,7 +41,7 @@ impl Server {
         environment: &[(&str, &Path)],
         log: Stdio,
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_riskshare"))
+        let mut child = program()
             .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
             .args(arguments)
@@ -82,6 +82,17 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns the program, which would refuse the variables of longer runs.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RISKSHARE_TEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Reads a number from the environment.
