@@ -219,3 +219,65 @@ async fn what_was_acknowledged_survives_the_primary_and_off_stays_off() {
         acknowledged.len()
     );
 }
+
+/// Returns what the server says of its health.
+async fn health(channel: &Channel, service: &str) -> i32 {
+    let request = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+    let mut client = tonic_health::pb::health_client::HealthClient::new(channel.clone());
+    client.check(request).await.unwrap().into_inner().status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_the_database_is_away_calls_are_unavailable_and_then_go_on_without_a_restart() {
+    const SERVING: i32 = 1;
+    const NOT_SERVING: i32 = 2;
+    let database = folder();
+    initdb(database.path());
+    let server = Server::start(database.path(), OPTIONS);
+    assert!(server.run("CREATE DATABASE riskshare"));
+    let url = format!("host={} user=postgres dbname=riskshare", database.path().display());
+    let migrated = child::program().args(["migrate", "--postgres-url", &url]).output().unwrap();
+    assert!(migrated.status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let replica = start(&url, folder.path());
+    let channel = replica.connect().await;
+    let enrichment = "riskshare.v1.AlertEnrichmentService";
+    share(&channel, true).await;
+    let mut ingest = IngestServiceClient::new(channel.clone());
+    ingest.ingest_activities(batch(0, 0)).await.unwrap();
+    assert_eq!(column(&channel).await, "High");
+    assert_eq!(health(&channel, enrichment).await, SERVING);
+
+    server.kill();
+    let alert = pb::DlpAlert {
+        alert_id: "da-1".to_owned(),
+        involved_users: vec![pb::UserIdentity { upn: "user0@contoso.com".to_owned(), ..Default::default() }],
+        ..Default::default()
+    };
+    let request = pb::EnrichAlertRequest {
+        tenant_id: TENANT.to_owned(),
+        alert: Some(alert),
+        view: pb::EnrichmentView::Full.into(),
+        activity_page_size: 0,
+    };
+    let mut client = AlertEnrichmentServiceClient::new(channel.clone());
+    for _ in 0..3 {
+        let refused = client.enrich_alert(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        assert!(!format!("{refused:?}").contains("user0"));
+        let refused = ingest.ingest_activities(batch(0, 1)).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+    }
+    while health(&channel, enrichment).await != NOT_SERVING {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let _server = Server::start(database.path(), OPTIONS);
+    assert_eq!(column(&channel).await, "High");
+    while ingest.ingest_activities(batch(0, 1)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    while health(&channel, enrichment).await != SERVING {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -104,6 +104,7 @@ impl Server {
         let _ = self.runner.wait();
         // Where nobody buries the dead, the server's id goes on existing, and its lock with it.
         let _ = std::fs::remove_file(self.folder.join(".s.PGSQL.5432.lock"));
+        let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
     }
 
     /// Makes a standby of it, in the place of whatever is in the folder.
