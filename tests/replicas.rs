@@ -12,7 +12,6 @@ use postgres::Database;
 use prost_types::{FieldMask, Timestamp};
 use riskshare::clock::{Clock, SystemClock};
 use riskshare::pb;
-use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient;
 use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -43,13 +42,16 @@ fn user(n: usize) -> pb::UserIdentity {
 }
 
 impl Replicas {
-    async fn start() -> Self {
+    async fn start(more: &[&str]) -> Self {
         let (folder, database) = (tempfile::tempdir().unwrap(), Database::like(None));
         let url = database.url();
         let migrated = child::program().args(["migrate", "--postgres-url", &url]).output();
         assert!(migrated.unwrap().status.success());
-        let arguments = ["--postgres-url", &url, "--postgres-connections", "24"];
-        let start = |_| Server::start_with(folder.path(), "127.0.0.1:0", &arguments);
+        let start = |n: usize| {
+            let name = format!("replica-{n}");
+            let own = ["--postgres-url", &url, "--postgres-connections", "24", "--postgres-replica", &name];
+            Server::start_with(folder.path(), "127.0.0.1:0", &[&own[..], more].concat())
+        };
         let servers: Vec<Server> = (0..3).map(start).collect();
         let mut channels = Vec::new();
         for server in &servers {
@@ -77,7 +79,7 @@ impl Replicas {
         IngestServiceClient::new(self.channels[1].clone()).ingest_activities(request).await.unwrap();
     }
 
-    async fn set(&self, replica: usize, field: &str, settings: pb::Settings) -> bool {
+    async fn set(&self, replica: usize, field: &str, settings: pb::Settings) -> pb::UpdateSettingsResponse {
         let request = pb::UpdateSettingsRequest {
             tenant_id: TENANT.to_owned(),
             settings: Some(settings),
@@ -85,10 +87,10 @@ impl Replicas {
             etag: String::new(),
         };
         let mut client = SettingsServiceClient::new(self.channels[replica].clone());
-        client.update_settings(request).await.unwrap().into_inner().drained
+        client.update_settings(request).await.unwrap().into_inner()
     }
 
-    async fn share(&self, replica: usize, on: bool) -> bool {
+    async fn share(&self, replica: usize, on: bool) -> pb::UpdateSettingsResponse {
         let settings = pb::Settings { data_sharing_enabled: on, ..Default::default() };
         self.set(replica, "data_sharing_enabled", settings).await
     }
@@ -99,7 +101,7 @@ impl Replicas {
     }
 }
 
-/// An answer with data: when it was asked for, and when it was there.
+/// An answer with data: when it was asked for, and when its message was there.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     replica: usize,
@@ -126,12 +128,10 @@ impl Readers {
                 readers.tasks.spawn(async move {
                     while !stop.load(Ordering::Relaxed) {
                         let begun = Instant::now();
-                        let has_data = way(&channel).await;
-                        let ended = Instant::now();
+                        let came = way(&channel).await;
                         *asked.lock().unwrap() += 1;
-                        if has_data {
-                            told.lock().unwrap().push(Told { replica, begun, ended });
-                        }
+                        let data = came.map(|ended| Told { replica, begun, ended });
+                        told.lock().unwrap().extend(data);
                     }
                 });
             }
@@ -146,7 +146,34 @@ impl Readers {
     }
 }
 
-type Way = fn(&Channel) -> std::pin::Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+type Way = fn(&Channel) -> std::pin::Pin<Box<dyn Future<Output = Option<Instant>> + Send + '_>>;
+
+/// Asks, and returns when the message came if it holds data: the end of the answer, which holds none, comes after it and
+/// may come much later from a replica that was frozen in between.
+async fn ask<Q, A>(channel: &Channel, method: &str, request: Q, has_data: fn(A) -> bool) -> Option<Instant>
+where
+    Q: prost::Message + 'static,
+    A: prost::Message + Default + 'static,
+{
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let path = format!("/riskshare.v1.AlertEnrichmentService/{method}").parse().unwrap();
+    let codec = tonic_prost::ProstCodec::<Q, A>::default();
+    let came = match client.server_streaming(tonic::Request::new(request), path, codec).await {
+        Ok(answer) => answer.into_inner().message().await,
+        Err(status) => Err(status),
+    };
+    let at = Instant::now();
+    match came {
+        Ok(message) => message.is_some_and(has_data).then_some(at),
+        // A refusal, or the end of a connection: what no message comes of holds none.
+        Err(status) => {
+            let is_fault = matches!(status.code(), Code::Ok | Code::InvalidArgument | Code::NotFound);
+            assert!(!is_fault, "{method}: {status:?}");
+            None
+        }
+    }
+}
 
 fn alert() -> pb::DlpAlert {
     pb::DlpAlert {
@@ -160,55 +187,38 @@ fn has_data(alert: &pb::EnrichedAlert) -> bool {
     alert.severity() != pb::Severity::UserDataNotAvailable || !alert.actors.is_empty()
 }
 
-/// A replica may refuse: because sharing is off, because the switch moved meanwhile, or because it is too busy.
-fn is_refusal(code: Code) -> bool {
-    matches!(code, Code::FailedPrecondition | Code::Unavailable | Code::DeadlineExceeded)
-}
-
 const ENRICH: Way = |channel| {
-    Box::pin(async move {
-        let view = pb::EnrichmentView::Full.into();
-        let request = pb::EnrichAlertRequest {
-            tenant_id: TENANT.to_owned(),
-            alert: Some(alert()),
-            view,
-            activity_page_size: 0,
-        };
-        match AlertEnrichmentServiceClient::new(channel.clone()).enrich_alert(request).await {
-            Ok(answer) => answer.into_inner().alert.is_some_and(|alert| has_data(&alert)),
-            Err(status) => !is_refusal(status.code()),
-        }
-    })
+    let request = pb::EnrichAlertRequest {
+        tenant_id: TENANT.to_owned(),
+        alert: Some(alert()),
+        view: pb::EnrichmentView::Full.into(),
+        activity_page_size: 0,
+    };
+    Box::pin(ask(channel, "EnrichAlert", request, |answer: pb::EnrichAlertResponse| {
+        answer.alert.is_some_and(|alert| has_data(&alert))
+    }))
 };
 
 const PAGE_OF_ALERTS: Way = |channel| {
-    Box::pin(async move {
-        let request = pb::BatchEnrichAlertsRequest {
-            tenant_id: TENANT.to_owned(),
-            alerts: vec![alert(); 3],
-            view: pb::EnrichmentView::Severity.into(),
-            activity_page_size: 0,
-        };
-        match AlertEnrichmentServiceClient::new(channel.clone()).batch_enrich_alerts(request).await {
-            Ok(answer) => format!("{answer:?}").contains("High"),
-            Err(status) => !is_refusal(status.code()),
-        }
-    })
+    let request = pb::BatchEnrichAlertsRequest {
+        tenant_id: TENANT.to_owned(),
+        alerts: vec![alert(); 3],
+        view: pb::EnrichmentView::Severity.into(),
+        activity_page_size: 0,
+    };
+    Box::pin(ask(channel, "BatchEnrichAlerts", request, |answer: pb::BatchEnrichAlertsResponse| {
+        format!("{answer:?}").contains("High")
+    }))
 };
 
 const TIMELINE: Way = |channel| {
-    Box::pin(async move {
-        let request = pb::ListUserActivitiesRequest {
-            tenant_id: TENANT.to_owned(),
-            user: Some(user(1)),
-            page_size: 5,
-            ..Default::default()
-        };
-        match AlertEnrichmentServiceClient::new(channel.clone()).list_user_activities(request).await {
-            Ok(_) => true,
-            Err(status) => !is_refusal(status.code()),
-        }
-    })
+    let request = pb::ListUserActivitiesRequest {
+        tenant_id: TENANT.to_owned(),
+        user: Some(user(1)),
+        page_size: 5,
+        ..Default::default()
+    };
+    Box::pin(ask(channel, "ListUserActivities", request, |_: pb::ListUserActivitiesResponse| true))
 };
 
 fn random(below: u64) -> u64 {
@@ -222,13 +232,14 @@ async fn a_moment(milliseconds: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn off_is_off_on_all_replicas_from_the_moment_that_it_returns_from_one() {
     let switches = child::number_from("RISKSHARE_TEST_SWITCHES").unwrap_or(SWITCHES);
-    let replicas = Replicas::start().await;
+    let replicas = Replicas::start(&[]).await;
     let readers = Readers::start(&replicas);
     let (mut dark, mut undrained) = (Vec::new(), 0);
     for _ in 0..switches {
         replicas.share(usize::try_from(random(3)).unwrap(), true).await;
         a_moment(30).await;
-        undrained += usize::from(!replicas.share(usize::try_from(random(3)).unwrap(), false).await);
+        let off = replicas.share(usize::try_from(random(3)).unwrap(), false).await;
+        undrained += usize::from(!off.drained);
         let off = Instant::now();
         a_moment(30).await;
         dark.push((off, Instant::now()));
@@ -253,7 +264,7 @@ async fn off_is_off_on_all_replicas_from_the_moment_that_it_returns_from_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_replica_that_was_frozen_across_the_switch_sends_nothing_when_it_thaws() {
     let freezes = child::number_from("RISKSHARE_TEST_FREEZES").unwrap_or(FREEZES);
-    let replicas = Replicas::start().await;
+    let replicas = Replicas::start(&[]).await;
     let (mut slowest, mut undrained, mut with_data) = (Duration::ZERO, 0, 0);
     for _ in 0..freezes {
         replicas.share(0, true).await;
@@ -264,7 +275,11 @@ async fn a_replica_that_was_frozen_across_the_switch_sends_nothing_when_it_thaws
         a_moment(20).await;
         replicas.signal(2, "-STOP");
         let begun = Instant::now();
-        undrained += usize::from(!replicas.share(usize::try_from(random(2)).unwrap(), false).await);
+        let switched = replicas.share(usize::try_from(random(2)).unwrap(), false).await;
+        // Others can be cut off too: those whose audit line waits behind one that the frozen replica was writing.
+        assert_eq!(switched.drained, switched.cut_off_replicas.is_empty());
+        assert!(switched.cut_off_replicas.iter().all(|name| name.starts_with("replica-")), "{switched:?}");
+        undrained += usize::from(!switched.drained);
         let off = Instant::now();
         slowest = slowest.max(off - begun);
         replicas.signal(2, "-CONT");
@@ -283,4 +298,31 @@ async fn a_replica_that_was_frozen_across_the_switch_sends_nothing_when_it_thaws
     println!(
         "{freezes} freezes, {with_data} answers with data, {undrained} switches not drained, the slowest took {slowest:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_strict_switch_waits_for_a_frozen_replica_and_cuts_nobody_off() {
+    let replicas = Arc::new(Replicas::start(&["--postgres-strict-switch"]).await);
+    let mut waited = false;
+    while !waited {
+        replicas.share(0, true).await;
+        let readers = Readers::start(&replicas);
+        while !readers.told.lock().unwrap().iter().any(|one| one.replica == 2) {
+            a_moment(5).await;
+        }
+        a_moment(20).await;
+        replicas.signal(2, "-STOP");
+        let switching = Arc::clone(&replicas);
+        let switch = tokio::spawn(async move { switching.share(0, false).await });
+        // Longer than any switch that is not strict. When the frozen replica holds no answer, this one is over too.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        waited = !switch.is_finished();
+        replicas.signal(2, "-CONT");
+        let off = switch.await.unwrap();
+        let returned = Instant::now();
+        assert!(off.drained && off.cut_off_replicas.is_empty() || !waited, "{off:?}");
+        let (told, _) = readers.stop().await;
+        let leak = told.iter().find(|one| one.begun >= returned);
+        assert!(leak.is_none(), "an answer that began after off held data: {leak:?}");
+    }
 }

@@ -189,6 +189,12 @@ pub struct Serve {
     /// Use so many connections to the database [default: 32].
     #[arg(long, value_name = "COUNT")]
     postgres_connections: Option<String>,
+    /// Call this replica so where a switch names those that it cut off [default: by its process id].
+    #[arg(long, value_name = "NAME")]
+    postgres_replica: Option<String>,
+    /// Let turning sharing off wait for every answer of every replica, however long.
+    #[arg(long)]
+    postgres_strict_switch: bool,
     /// Go on so many seconds when told to stop, while health says that it does not serve [default: 0].
     #[arg(long, value_name = "SECONDS")]
     drain_pause_seconds: Option<String>,
@@ -210,6 +216,7 @@ impl Serve {
     /// Returns the flags that were given, by their keys. Their values are judged with those of all other sources.
     fn flags(self) -> Vec<(&'static str, String)> {
         let allow = self.allow_unauthenticated_network.then(|| "true".to_owned());
+        let strict_switch = self.postgres_strict_switch.then(|| "true".to_owned());
         let open_reflection = self.auth_open_reflection.then(|| "true".to_owned());
         let all = [
             ("auth.mode", self.auth_mode),
@@ -266,6 +273,8 @@ impl Serve {
             ("postgres.url_file", self.postgres_url_file),
             ("postgres.ca", self.postgres_ca),
             ("postgres.connections", self.postgres_connections),
+            ("postgres.replica", self.postgres_replica),
+            ("postgres.strict_switch", strict_switch),
             ("drain_pause_seconds", self.drain_pause_seconds),
             ("drain_seconds", self.drain_seconds),
         ];

@@ -671,6 +671,8 @@ mod tests {
             ("RISKSHARE_POSTGRES__URL_FILE", ""),
             ("RISKSHARE_POSTGRES__CA", "p"),
             ("RISKSHARE_POSTGRES__CONNECTIONS", "5"),
+            ("RISKSHARE_POSTGRES__REPLICA", "pod-1"),
+            ("RISKSHARE_POSTGRES__STRICT_SWITCH", "true"),
         ]);
         let expected = Config {
             listen: "0.0.0.0:7".parse().unwrap(),
@@ -740,12 +742,14 @@ mod tests {
                 url_file: "".into(),
                 ca: "p".into(),
                 connections: 5,
+                replica: "pod-1".into(),
+                strict_switch: true,
             },
             drain_seconds: 0,
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 56, "a new key is tried here as well");
+        assert_eq!(keys().len(), 58, "a new key is tried here as well");
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct Postgres {
     pub ca: PathBuf,
     /// How many connections this replica uses: 4 to 1,000.
     pub connections: usize,
+    /// What this replica is called where a switch names those that it cut off. Empty: by its process id.
+    pub replica: String,
+    /// Turning sharing off waits for every answer, however long.
+    pub strict_switch: bool,
 }
 
 /// Leaves the password out.
@@ -31,7 +35,14 @@ impl std::fmt::Debug for Postgres {
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { url: String::new(), url_file: PathBuf::new(), ca: PathBuf::new(), connections: 32 }
+        Self {
+            url: String::new(),
+            url_file: PathBuf::new(),
+            ca: PathBuf::new(),
+            connections: 32,
+            replica: String::new(),
+            strict_switch: false,
+        }
     }
 }
 
@@ -56,7 +67,9 @@ impl Postgres {
             None => self.url.clone(),
         };
         let ca = named(&self.ca).map(|_| self.ca.clone());
-        Ok(Address { url, ca, connections: self.connections })
+        let own = || format!("process {}", std::process::id());
+        let replica = if self.replica.is_empty() { own() } else { self.replica.clone() };
+        Ok(Address { url, ca, connections: self.connections, replica, strict: self.strict_switch })
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -65,6 +78,7 @@ impl Postgres {
             self.url.is_empty() || named(&self.url_file).is_none(),
             "must be empty when postgres.url_file names a file",
         )?;
+        bound("postgres.replica", self.replica.len() <= 48, "must be at most 48 bytes")?;
         bound("postgres.connections", (4..=1_000).contains(&self.connections), "must be 4 to 1000")
     }
 }

@@ -21,6 +21,7 @@ use governor::Quota;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Decides who may learn what, before anything is looked up.
 #[derive(Clone)]
@@ -166,7 +167,15 @@ pub struct Seal(Arc<Hold>);
 
 /// Leave to hand one piece to the transport, which drops it when it has taken the piece.
 #[must_use]
-pub struct Pass(#[expect(dead_code, reason = "kept for its drop")] store::Pass);
+pub struct Pass(store::Pass);
+
+impl Pass {
+    /// Returns by when the piece must have left the process, if it matters.
+    #[must_use]
+    pub fn ends(&self) -> Option<Instant> {
+        self.0.ends()
+    }
+}
 
 /// Leave to read a tenant's audit log, which has been written down in it. Sharing does not matter: the log names users
 /// by number, for auditors.

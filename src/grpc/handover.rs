@@ -5,6 +5,7 @@
 use crate::gate::admission::{Pass, SharingOff};
 use crate::grpc::reply::Custody;
 use crate::grpc::status;
+use crate::transport::fence::{Fence, Fenced};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
@@ -47,17 +48,19 @@ where
     }
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
+        let fence = request.extensions().get::<Fence>().cloned().unwrap_or_default();
         let answer = self.0.call(request);
-        Box::pin(async move { Ok(guarded(answer.await?)) })
+        Box::pin(async move { Ok(guarded(answer.await?, fence)) })
     }
 }
 
-fn guarded(mut response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
+fn guarded(mut response: Response<tonic::body::Body>, fence: Fence) -> Response<tonic::body::Body> {
     let custody = response.extensions_mut().remove::<Custody>();
     response.map(|inner| {
         tonic::body::Body::new(GuardedBody {
             inner,
             custody,
+            fence,
             waiting: Bytes::new(),
             leaving: None,
             begun: false,
@@ -70,11 +73,13 @@ fn guarded(mut response: Response<tonic::body::Body>) -> Response<tonic::body::B
 struct GuardedBody {
     inner: tonic::body::Body,
     custody: Option<Custody>,
+    /// That of the connection.
+    fence: Fence,
     /// What is left of a frame that was too large for one piece.
     waiting: Bytes,
     /// The pass of a refusal. Trailers hold no bytes that could carry it, so the body keeps it until it is asked for
     /// more or dropped: the transport does that when it has put the trailers into the connection's queue.
-    leaving: Option<Pass>,
+    leaving: Option<Passing>,
     /// A piece has left.
     begun: bool,
     over: bool,
@@ -87,7 +92,7 @@ impl GuardedBody {
         match &self.custody {
             Some(Custody::Constant) => Ok(Frame::data(piece)),
             Some(Custody::Sealed(seal)) => match seal.pass() {
-                Ok(pass) => Ok(Frame::data(with_pass(piece, pass))),
+                Ok(pass) => Ok(Frame::data(with_pass(piece, Passing::of(pass, &self.fence)))),
                 Err(off) => self.cut(off),
             },
             Some(Custody::Refusal(..)) | None => Err(without_custody()),
@@ -101,7 +106,7 @@ impl GuardedBody {
             Some(Custody::Constant) => last_words(refusal),
             Some(Custody::Sealed(seal) | Custody::Refusal(_, seal)) => match seal.pass() {
                 Ok(pass) => {
-                    self.leaving = Some(pass);
+                    self.leaving = Some(Passing::of(pass, &self.fence));
                     last_words(refusal)
                 }
                 Err(off) => self.cut(off),
@@ -182,10 +187,23 @@ fn last_words(refusal: &Status) -> Result<Frame<Bytes>, Status> {
     Ok(Frame::trailers(trailers))
 }
 
+/// A pass, and the fence behind which what it is for leaves in time or not at all.
+struct Passing {
+    _pass: Pass,
+    _fenced: Option<Fenced>,
+}
+
+impl Passing {
+    fn of(pass: Pass, fence: &Fence) -> Self {
+        let fenced = pass.ends().map(|ends| fence.until(ends));
+        Self { _pass: pass, _fenced: fenced }
+    }
+}
+
 /// Bytes that carry their pass with them: the transport drops both together.
 struct Piece {
     bytes: Bytes,
-    _pass: Pass,
+    _pass: Passing,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -194,6 +212,6 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-fn with_pass(bytes: Bytes, pass: Pass) -> Bytes {
+fn with_pass(bytes: Bytes, pass: Passing) -> Bytes {
     Bytes::from_owner(Piece { bytes, _pass: pass })
 }

@@ -52,7 +52,11 @@ impl SettingsService for SettingsDesk {
             ChangeError::AuditUnavailable(cause) => status::audit_unavailable(&cause),
         })?;
         let settings = Some(render(&changed.settings));
-        Ok(Response::new(pb::UpdateSettingsResponse { settings, drained: changed.drained }))
+        Ok(Response::new(pb::UpdateSettingsResponse {
+            settings,
+            drained: changed.drained,
+            cut_off_replicas: changed.cut_off,
+        }))
     }
 }
 

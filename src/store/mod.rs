@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::any::Any;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Why storage did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -262,6 +263,8 @@ pub struct ChangedSettings {
     pub settings: VersionedSettings,
     /// No pass of the time before is left.
     pub drained: bool,
+    /// The replicas that were cut off because they still held an answer.
+    pub cut_off: Vec<String>,
 }
 
 /// Who a user is.
@@ -309,12 +312,27 @@ pub trait HoldGuard: Send + Sync {
 
 /// Leave to hand one thing over. Goes with the thing and is dropped when the transport has taken it.
 #[must_use]
-pub struct Pass(#[expect(dead_code, reason = "kept for its drop")] Box<dyn Any + Send + Sync>);
+pub struct Pass {
+    until: Option<Instant>,
+    #[expect(dead_code, reason = "kept for its drop")]
+    guard: Box<dyn Any + Send + Sync>,
+}
 
 impl Pass {
     /// Made by engines only: `guard` tells the switch when it is dropped.
     pub fn new(guard: impl Any + Send + Sync) -> Self {
-        Self(Box::new(guard))
+        Self { until: None, guard: Box::new(guard) }
+    }
+
+    /// Made by engines only: what is handed over must have left by an instant.
+    pub fn until(instant: Instant, guard: impl Any + Send + Sync) -> Self {
+        Self { until: Some(instant), guard: Box::new(guard) }
+    }
+
+    /// Returns by when it must have left, if it matters.
+    #[must_use]
+    pub fn ends(&self) -> Option<Instant> {
+        self.until
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its end.
 
 use crate::transport::Protocol;
+use crate::transport::fence::Fence;
 use crate::transport::frames::Metered;
 use crate::transport::http1;
 use crate::transport::limits::Limits;
@@ -133,20 +134,22 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let limits = &setup.limits;
-    let peer = Peer::new(limits.streams);
+    let (peer, fence) = (Peer::new(limits.streams), Fence::default());
     let begun = Arc::new(AtomicBool::new(false));
     let answers = Answers::new(setup.answering.clone());
     let _at_the_end = EndsAnswers(answers.clone());
     let service = service_fn({
         let (peer, begun, service) = (peer.clone(), Arc::clone(&begun), setup.service.clone());
+        let fence = fence.clone();
         move |mut request: Request<Incoming>| {
             begun.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(certificates.clone());
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(fence.clone());
             service.clone().oneshot(request)
         }
     });
-    let io = TokioIo::new(Metered::new(stream));
+    let io = TokioIo::new(Metered::new(stream, fence));
     let mut connection = pin!(http2(limits, answers).serve_connection(io, service));
     let mut broken_off = pin!(broken_off(limits, &peer, &begun));
     let grace = tokio::select! {

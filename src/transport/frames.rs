@@ -2,6 +2,7 @@
 //! each SETTINGS however many come, and nothing of it can be set from outside; so the bytes are looked at on their
 //! way in. What it bounds by itself (resets, CONTINUATION, empty DATA) is not counted here again.
 
+use crate::transport::fence::Fence;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -29,11 +30,17 @@ const BYTES_PER_CREDIT: usize = 1_024;
 pub(super) struct Metered<I> {
     inner: I,
     meter: Meter,
+    fence: Fence,
 }
 
 impl<I> Metered<I> {
-    pub(super) fn new(inner: I) -> Self {
-        Self { inner, meter: Meter::new() }
+    pub(super) fn new(inner: I, fence: Fence) -> Self {
+        Self { inner, meter: Meter::new(), fence }
+    }
+
+    fn check_fence(&self) -> io::Result<()> {
+        let refused = || io::Error::other("an answer is too old to be sent");
+        if self.fence.is_closed() { Err(refused()) } else { Ok(()) }
     }
 }
 
@@ -51,6 +58,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_fence()?;
         let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
         self.meter.wrote(written);
         Poll::Ready(Ok(written))
@@ -61,6 +69,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_fence()?;
         let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
         self.meter.wrote(written);
         Poll::Ready(Ok(written))
@@ -71,7 +80,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.fence.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

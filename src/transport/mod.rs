@@ -8,6 +8,7 @@ mod http1;
 mod places;
 mod protocol;
 
+pub mod fence;
 pub mod limits;
 pub mod peer;
 pub mod tls;

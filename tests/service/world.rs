@@ -44,7 +44,8 @@ async fn database() -> Database {
     static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(async || {
         let database = Database::like(None);
-        let address = Address { url: database.url(), ca: None, connections: 4 };
+        let address =
+            Address { url: database.url(), ca: None, connections: 4, replica: String::new(), strict: false };
         migrate(&address).await.unwrap();
         database
     });

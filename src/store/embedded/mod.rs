@@ -270,5 +270,5 @@ async fn change(
     }
     drop(turn);
     let drained = if is_on { true } else { tenant.switch.drained().await };
-    Ok(ChangedSettings { settings, drained })
+    Ok(ChangedSettings { settings, drained, cut_off: Vec::new() })
 }

@@ -62,6 +62,8 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+/// What sessions are called, before the name of their replica.
+const APPLICATION: &str = "riskshare";
 /// How long a caller waits for a connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
@@ -78,12 +80,16 @@ pub struct Address {
     pub ca: Option<PathBuf>,
     /// How many connections a replica uses.
     pub connections: usize,
+    /// The replica's name, for people.
+    pub replica: String,
+    /// Turning sharing off waits for every answer, however long, and ends none.
+    pub strict: bool,
 }
 
 impl Address {
     fn config(&self) -> Result<tokio_postgres::Config, OpenError> {
         let mut config: tokio_postgres::Config = self.url.parse().map_err(|_| OpenError::Address)?;
-        config.application_name("riskshare").connect_timeout(CONNECTION_WAIT);
+        config.application_name(format!("{APPLICATION} {}", self.replica)).connect_timeout(CONNECTION_WAIT);
         let options = config.get_options().unwrap_or_default().to_owned();
         config.options(format!("{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS}"));
         if self.ca.is_some() {
@@ -120,6 +126,7 @@ pub struct PostgresStore {
 struct Shared {
     pool: Pool,
     evaluate: Evaluate,
+    strict: bool,
     switches: Switches,
     known: Known,
     /// The weeks whose partitions are known to exist.
@@ -165,6 +172,7 @@ impl PostgresStore {
         let shared = Arc::new(Shared {
             pool: pool.clone(),
             evaluate,
+            strict: address.strict,
             switches: Switches::default(),
             known: Known::default(),
             weeks: DashSet::new(),

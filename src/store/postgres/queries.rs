@@ -10,13 +10,13 @@ pub const LOCK_SHARED: &str = "SELECT pg_advisory_xact_lock_shared($1)";
 pub const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 /// The sessions that hold the shared lock `$1`, but this one.
-pub const HOLDERS: &str = "SELECT pid FROM pg_locks \
+pub const HOLDERS: &str = "SELECT pid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid) \
     WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND mode = 'ShareLock' AND pid <> pg_backend_pid() \
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     AND ((classid::bigint << 32) | objid::bigint) = $1";
 
-/// How many of the sessions `$1` have ended.
-pub const ENDED: &str = "SELECT count(*) FROM unnest($1::integer[]) AS holder (pid) \
+/// Which of the sessions `$1` have ended.
+pub const ENDED: &str = "SELECT pid FROM unnest($1::integer[]) AS holder (pid) \
     WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = holder.pid)";
 
 /// Ends the sessions that hold the shared lock `$1`, but this one. The number stands in two halves in `pg_locks`.

@@ -3,7 +3,7 @@
 //! after two seconds the database ends the sessions that still hold the lock.
 
 use super::error::Fault;
-use super::{Shared, audit, queries};
+use super::{APPLICATION, Shared, audit, queries};
 use crate::domain::audit::AuditEvent;
 use crate::domain::ids::TenantId;
 use crate::domain::settings::Settings;
@@ -15,6 +15,7 @@ use dashmap::DashMap;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -93,7 +94,7 @@ impl HoldGuard for PostgresGuard {
     fn pass(&self) -> Result<Pass, Moved> {
         let local = self.local.pass()?;
         let held = self.held.as_ref().filter(|held| held.since.elapsed() < GUARD_AGE_MAX).ok_or(Moved)?;
-        Ok(Pass::new(Passing { _local: local, _held: Arc::clone(held) }))
+        Ok(Pass::until(held.since + GUARD_AGE_MAX, Passing { _local: local, _held: Arc::clone(held) }))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -134,7 +135,8 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
     let client = shared.client().await?;
     let (lock, look) =
         (client.prepare_cached(queries::LOCK_SHARED).await?, client.prepare_cached(queries::SWITCH).await?);
-    let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {IDLE_MAX_MS}");
+    let idle = if shared.strict { 0 } else { IDLE_MAX_MS };
+    let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}");
     let (number, id) = (lock_number(tenant), tenant.uuid());
     let (number, id): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&number], [&id]);
     // One round trip. The look is a statement after the lock: its snapshot is no older than the lock.
@@ -211,11 +213,11 @@ pub async fn change(
     let (was_on, epoch): (bool, i64) = (row.get(2), row.get(3));
     let is_on = settings.data_sharing;
     let local = shared.switches.of(tenant);
-    let mut drained = true;
+    let (mut drained, mut cut_off) = (true, Vec::new());
     if !is_on {
         local.switch.close();
         if was_on {
-            drained = drain(shared, &change, tenant, &local).await?;
+            (drained, cut_off) = drain(shared, &change, tenant, &local).await?;
         }
     }
     let epoch = if is_on == was_on { epoch } else { epoch + 1 };
@@ -233,23 +235,22 @@ pub async fn change(
     audit::append(&change, tenant, vec![event]).await.map_err(audit::unavailable)?;
     change.commit().await.map_err(Fault::from)?;
     local.switch.follow(number_of(epoch)?, is_on);
-    Ok(ChangedSettings { settings, drained })
+    Ok(ChangedSettings { settings, drained, cut_off })
 }
 
 /// Takes the exclusive lock of a switch. Who holds the shared one here and hands nothing over is ended at once; others
-/// have two seconds, and then the database ends them. Says whether none had to be.
+/// have two seconds, and then the database ends them, unless the switch is strict. Says whether none had to be, and else
+/// whose they were.
 async fn drain(
     shared: &Shared,
     change: &impl GenericClient,
     tenant: TenantId,
     local: &Local,
-) -> Result<bool, Fault> {
+) -> Result<(bool, Vec<String>), Fault> {
     let begun = Instant::now();
     let number = lock_number(tenant);
-    let holders: Vec<i32> = {
-        let other = shared.client().await?;
-        other.query(queries::HOLDERS, &[&number]).await?.iter().map(|row| row.get(0)).collect()
-    };
+    let holders = shared.client().await?.query(queries::HOLDERS, &[&number]).await?;
+    let holders: BTreeMap<i32, String> = holders.iter().map(|row| (row.get(0), row.get(1))).collect();
     end_idle(local);
     let here = local.switch.drained().await;
     let parameters: [&(dyn ToSql + Sync); 1] = [&number];
@@ -264,13 +265,21 @@ async fn drain(
             }
             () = sleep(left.max(Duration::from_millis(20))) => {}
         }
-        if begun.elapsed() >= DRAIN_MAX {
+        if begun.elapsed() >= DRAIN_MAX && !shared.strict {
             shared.client().await?.query_one(queries::END_HOLDERS, &[&number]).await?;
         }
     }
     // A session that handed over what it had goes on; one that is gone was cut off, by us or by its time.
-    let ended: i64 = shared.client().await?.query_one(queries::ENDED, &[&holders]).await?.get(0);
-    Ok(here && ended == 0)
+    let pids: Vec<i32> = holders.keys().copied().collect();
+    let ended = shared.client().await?.query(queries::ENDED, &[&pids]).await?;
+    let ended: BTreeSet<String> =
+        ended.iter().filter_map(|row| holders.get(&row.get::<_, i32>(0)).cloned()).collect();
+    Ok((here && ended.is_empty(), ended.into_iter().map(|name| replica_of(&name)).collect()))
+}
+
+/// Returns the name of a replica by the name of its sessions.
+fn replica_of(application: &str) -> String {
+    application.strip_prefix(APPLICATION).unwrap_or(application).trim().to_owned()
 }
 
 fn end_idle(local: &Local) {

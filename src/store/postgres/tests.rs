@@ -21,7 +21,7 @@ static TEMPLATE: LazyLock<Database> = LazyLock::new(|| {
 });
 
 fn address(database: &Database) -> Address {
-    Address { url: database.url(), ca: None, connections: 16 }
+    Address { url: database.url(), ca: None, connections: 16, replica: "test".to_owned(), strict: false }
 }
 
 impl Place for Database {
