@@ -128,9 +128,12 @@ impl Set {
         if self.json {
             return terminal::say(&json::canonical("riskshare.v1.UpdateSettingsResponse", &answer)?);
         }
-        let drained = answer.drained;
+        let (drained, cut_off) = (answer.drained, answer.cut_off_replicas);
         let mut text = table(&self.target.tenant, &answer.settings.unwrap_or_default());
-        if !drained {
+        if !cut_off.is_empty() {
+            text +=
+                &format!("\nThese replicas still held an answer and were cut off: {}.\n", cut_off.join(", "));
+        } else if !drained {
             text += "\nA caller that was too slow to read was cut off; at most one piece of its answer, 16 KiB, may \
                      still leave.\n";
         }
