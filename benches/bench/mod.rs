@@ -39,6 +39,9 @@ pub struct Options {
     /// Keep data in this folder, on the disk that is to be measured; cleared up at the end.
     #[arg(long, value_name = "FOLDER", default_value = env!("CARGO_TARGET_TMPDIR"))]
     pub folder: PathBuf,
+    /// Measure the PostgreSQL engine over this database, which is empty but for the schema.
+    #[arg(long, value_name = "URL")]
+    pub postgres_url: Option<String>,
     /// Is given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,

@@ -25,6 +25,9 @@ impl Program {
         let data = TempDir::new_in(&options.folder)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path().join("data"));
+        if let Some(url) = &options.postgres_url {
+            command.args(["--postgres-url", url]);
+        }
         Self::start(command, Some(data)).context("riskshare did not start")
     }
 

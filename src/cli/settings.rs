@@ -131,8 +131,8 @@ impl Set {
         let (drained, cut_off) = (answer.drained, answer.cut_off_replicas);
         let mut text = table(&self.target.tenant, &answer.settings.unwrap_or_default());
         if !cut_off.is_empty() {
-            text +=
-                &format!("\nThese replicas still held an answer and were cut off: {}.\n", cut_off.join(", "));
+            let names = cut_off.join(", ");
+            text = format!("{text}\nThese replicas still held an answer and were cut off: {names}.\n");
         } else if !drained {
             text += "\nA caller that was too slow to read was cut off; at most one piece of its answer, 16 KiB, may \
                      still leave.\n";
