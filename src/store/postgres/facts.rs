@@ -2,15 +2,22 @@
 
 use super::Shared;
 use super::error::Fault;
-use super::load::{Names, book, take};
+use super::load::{Names, book, ingest_lock, take};
+use super::queries;
 use super::save::Changed;
 use crate::domain::facts::{Batch, Fact, Outcome};
+use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::store::book::plan::plan;
+use deadpool_postgres::Client;
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// Days of a partition.
 const WEEK: i32 = 7;
+
+/// Keeps two replicas from making the same partition.
+const WEEKS: i64 = 7_405_178;
 
 /// Commits a batch in one transaction.
 pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault> {
@@ -28,26 +35,36 @@ pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault
     Ok(outcomes)
 }
 
-/// Sees to it that the weeks of activities have partitions. In transactions of their own, for they wait for readers.
+/// Sees to it that the weeks of activities have partitions, in a transaction of its own.
 async fn make_weeks(shared: &Shared, facts: &[Fact]) -> Result<(), Fault> {
     let week = |fact: &Fact| match fact {
         Fact::Activity { activity, .. } => Some(activity.day().number().div_euclid(WEEK)),
         _ => None,
     };
-    let weeks: BTreeSet<i32> = facts.iter().filter_map(week).collect();
-    for week in weeks {
-        if shared.weeks.contains(&week) {
-            continue;
+    let weeks: BTreeSet<i32> =
+        facts.iter().filter_map(week).filter(|week| !shared.weeks.contains(week)).collect();
+    if weeks.is_empty() {
+        return Ok(());
+    }
+    let mut client = shared.client().await?;
+    let change = client.transaction().await?;
+    change.query_one(queries::LOCK, &[&WEEKS]).await?;
+    for week in &weeks {
+        let (name, first) = (partition(*week), week * WEEK);
+        let attached =
+            "SELECT FROM pg_inherits WHERE inhparent = 'activity'::regclass AND inhrelid = to_regclass($1)";
+        if change.query_opt(attached, &[&name]).await?.is_none() {
+            // Made apart and attached: that waits for no reader and no other commit, and they do not wait for it.
+            let make = format!(
+                "CREATE TABLE IF NOT EXISTS {name} (LIKE activity INCLUDING INDEXES); \
+                 ALTER TABLE activity ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({})",
+                first + WEEK
+            );
+            change.batch_execute(&make).await?;
         }
-        let client = shared.client().await?;
-        let (name, first) = (partition(week), week * WEEK);
-        let make = format!(
-            "SELECT pg_advisory_lock(7405178); \
-             CREATE TABLE IF NOT EXISTS {name} PARTITION OF activity FOR VALUES FROM ({first}) TO ({}); \
-             SELECT pg_advisory_unlock(7405178)",
-            first + WEEK
-        );
-        client.batch_execute(&make).await?;
+    }
+    change.commit().await?;
+    for week in weeks {
         shared.weeks.insert(week);
     }
     Ok(())
@@ -62,32 +79,49 @@ fn partition(week: i32) -> String {
 }
 
 /// Forgets activities of days before `first`, and returns how many. Weeks that are over go as a whole.
+///
+/// One tenant after the other, each as alone as a commit takes it: so the two never wait for each other in a circle.
 pub async fn expire(shared: &Shared, first: UtcDay) -> Result<u64, Fault> {
     let mut client = shared.client().await?;
-    let change = client.transaction().await?;
-    let newer = "UPDATE user_state u SET version = nextval('user_version') \
-        FROM (SELECT DISTINCT tenant_id, user_no FROM activity WHERE day < $1) old \
-        WHERE u.tenant_id = old.tenant_id AND u.user_no = old.user_no";
-    change.execute(newer, &[&first.number()]).await?;
-    let forgotten = change.execute("DELETE FROM activity WHERE day < $1", &[&first.number()]).await?;
-    change.commit().await?;
-    drop_weeks(shared, first).await?;
+    let mut forgotten = 0;
+    let tenants = "SELECT DISTINCT tenant_id FROM activity WHERE day < $1";
+    for row in client.query(tenants, &[&first.number()]).await? {
+        let tenant: Uuid = row.get(0);
+        let change = client.transaction().await?;
+        change.query_one(queries::LOCK, &[&ingest_lock(TenantId::new(tenant))]).await?;
+        let newer = "UPDATE user_state SET version = nextval('user_version') WHERE tenant_id = $1 \
+            AND user_no IN (SELECT user_no FROM activity WHERE tenant_id = $1 AND day < $2)";
+        change.execute(newer, &[&tenant, &first.number()]).await?;
+        let old = "DELETE FROM activity WHERE tenant_id = $1 AND day < $2";
+        forgotten += change.execute(old, &[&tenant, &first.number()]).await?;
+        change.commit().await?;
+    }
+    drop_weeks(shared, &client, first).await?;
     Ok(forgotten)
 }
 
-/// Drops partitions of weeks that are over: they are empty.
-async fn drop_weeks(shared: &Shared, first: UtcDay) -> Result<(), Fault> {
-    let client = shared.client().await?;
-    let all = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-               WHERE i.inhparent = 'activity'::regclass";
+/// Drops the partitions of weeks that are over: they are empty. Detached first, for a partition that is dropped where it
+/// hangs waits for every reader of any week, and every new reader for it. What an interruption left half done is finished.
+async fn drop_weeks(shared: &Shared, client: &Client, first: UtcDay) -> Result<(), Fault> {
+    let all = "SELECT c.relname, i.inhdetachpending FROM pg_class c \
+        LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = 'activity'::regclass \
+        WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'activity'::regclass)";
     let current = first.number().div_euclid(WEEK);
     for row in client.query(all, &[]).await? {
-        let name: String = row.get(0);
+        let (name, pending): (String, Option<bool>) = (row.get(0), row.get(1));
         let week = name.strip_prefix("activity_week_").and_then(|week| week.parse::<i32>().ok());
-        if let Some(week) = week.filter(|week| *week < current) {
-            client.batch_execute(&format!("DROP TABLE IF EXISTS {}", partition(week))).await?;
-            shared.weeks.remove(&week);
+        let Some(week) = week.filter(|week| *week < current) else { continue };
+        shared.weeks.remove(&week);
+        let name = partition(week);
+        let how = match pending {
+            Some(true) => Some("FINALIZE"),
+            Some(false) => Some("CONCURRENTLY"),
+            None => None,
+        };
+        if let Some(how) = how {
+            client.batch_execute(&format!("ALTER TABLE activity DETACH PARTITION {name} {how}")).await?;
         }
+        client.batch_execute(&format!("DROP TABLE IF EXISTS {name}")).await?;
     }
     Ok(())
 }

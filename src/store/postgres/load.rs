@@ -79,14 +79,18 @@ pub struct Row {
     pub next: u32,
 }
 
+/// Returns the number of the lock that whoever changes facts of a tenant takes.
+pub fn ingest_lock(tenant: TenantId) -> i64 {
+    super::switch::lock_number(tenant) ^ INGEST
+}
+
 /// Takes a tenant for this transaction alone, as far as facts go. A tenant that nobody knows is met if it may be.
 pub async fn take(
     change: &impl GenericClient,
     tenant: TenantId,
     may_meet: bool,
 ) -> Result<Option<Row>, Fault> {
-    let number = super::switch::lock_number(tenant) ^ INGEST;
-    change.query_one(queries::LOCK, &[&number]).await?;
+    change.query_one(queries::LOCK, &[&ingest_lock(tenant)]).await?;
     if may_meet {
         meet(change, tenant).await?;
     }
