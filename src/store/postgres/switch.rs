@@ -46,22 +46,39 @@ impl Switches {
 
 /// A transaction that holds the shared lock of a tenant. Ends when it is dropped.
 pub struct Held {
-    client: tokio::sync::Mutex<Option<Object>>,
+    client: tokio::sync::Mutex<Option<Open>>,
     since: Instant,
 }
 
 impl Held {
     /// Ends the transaction. Whoever reads under it is waited for.
     async fn end(&self) {
-        if let Some(client) = self.client.lock().await.take() {
+        let open = self.client.lock().await.take();
+        if let Some(open) = open {
+            open.finish().await;
+        }
+    }
+}
+
+/// A connection on which a transaction was begun. Whenever it is dropped, also by a caller who goes away before anything
+/// was answered, it goes back to the pool without that transaction: a later commit on it would else be part of it.
+pub struct Open(Option<Object>);
+
+impl Open {
+    fn client(&self) -> Result<&Object, Fault> {
+        self.0.as_ref().ok_or(Fault::Ended)
+    }
+
+    async fn finish(mut self) {
+        if let Some(client) = self.0.take() {
             finish(client).await;
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for Open {
     fn drop(&mut self) {
-        let Some(client) = self.client.get_mut().take() else { return };
+        let Some(client) = self.0.take() else { return };
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(finish(client))),
             // The database ends the transaction with the connection.
@@ -105,7 +122,7 @@ impl HoldGuard for PostgresGuard {
 /// The transaction under which a hold's tenant is read, or any connection where there is none.
 pub enum Reading<'h> {
     /// That of the hold.
-    Held(tokio::sync::MutexGuard<'h, Option<Object>>),
+    Held(tokio::sync::MutexGuard<'h, Option<Open>>),
     /// Another.
     Free(Box<Object>),
 }
@@ -114,7 +131,7 @@ impl Reading<'_> {
     /// Returns the connection.
     pub fn client(&self) -> Result<&Object, Fault> {
         match self {
-            Self::Held(client) => client.as_ref().ok_or(Fault::Ended),
+            Self::Held(open) => open.as_ref().ok_or(Fault::Ended)?.client(),
             Self::Free(client) => Ok(client),
         }
     }
@@ -135,6 +152,8 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
     let client = shared.client().await?;
     let (lock, look) =
         (client.prepare_cached(queries::LOCK_SHARED).await?, client.prepare_cached(queries::SWITCH).await?);
+    let open = Open(Some(client));
+    let client = open.client()?;
     let idle = if shared.strict { 0 } else { IDLE_MAX_MS };
     let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}");
     let (number, id) = (lock_number(tenant), tenant.uuid());
@@ -145,15 +164,9 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
         client.query_one(&lock, &number),
         client.query_opt(&look, &id),
     );
-    let row = match looked {
-        Ok(((), _, row)) => row,
-        Err(error) => {
-            drop(Object::take(client));
-            return Err(error.into());
-        }
-    };
+    let ((), _, row) = looked?;
     let Some(row) = row else {
-        finish(client).await;
+        open.finish().await;
         let guard = PostgresGuard { local: Guard(Epoch::unknown()), held: None };
         return Ok(Hold::new(tenant, false, 0, Box::new(guard)));
     };
@@ -164,11 +177,11 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
     // The replica may know of a later move than the snapshot.
     let is_current = now.number() == epoch && now.is_open() == sharing;
     if !sharing || !is_current {
-        finish(client).await;
+        open.finish().await;
         let guard = PostgresGuard { local: Guard(now), held: None };
         return Ok(Hold::new(tenant, false, epoch, Box::new(guard)));
     }
-    let held = Arc::new(Held { client: tokio::sync::Mutex::new(Some(client)), since });
+    let held = Arc::new(Held { client: tokio::sync::Mutex::new(Some(open)), since });
     let mut all = local.held.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|held| held.strong_count() > 0);
     all.push(Arc::downgrade(&held));

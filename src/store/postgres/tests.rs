@@ -4,9 +4,11 @@
 mod server;
 
 use super::{Address, PostgresStore, migrate};
+use crate::domain::facts::Outcome;
 use crate::domain::risk_alert::evaluate;
+use crate::domain::time::UtcDay;
 use crate::store::Store;
-use crate::store::conformance::Place;
+use crate::store::conformance::{Place, commit, copied, decided, did, person, sharing, tenant, today};
 use server::Database;
 use std::sync::{Arc, LazyLock};
 
@@ -52,4 +54,67 @@ async fn a_schema_is_made_once_and_another_is_refused() {
     let refused = PostgresStore::open(&address).await.err().unwrap().to_string();
     assert!(refused.contains("version 99") && refused.contains("riskshare migrate"), "{refused}");
     assert!(migrate(&address).await.is_err(), "it never goes back");
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_leaves_no_transaction_behind() {
+    let database = Database::like(Some(&TEMPLATE));
+    let one = Address { connections: 1, ..address(&database) };
+    let store = PostgresStore::lazy(&one, evaluate).unwrap();
+    let other = PostgresStore::lazy(&one, evaluate).unwrap();
+    let tenant = tenant(0);
+    store.change_settings(tenant, 0, sharing(), decided()).await.unwrap();
+    for polls in 1..40 {
+        let gone_away = async {
+            for _ in 0..polls {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            hold = store.hold(tenant) => drop(hold.unwrap()),
+            () = gone_away => {}
+        }
+        let (name, kept) = (format!("note {polls}"), Some("kept"));
+        assert!(store.put_note(tenant, &name, None, "kept").await.unwrap());
+        assert_eq!(other.note(tenant, &name).await.unwrap().as_deref(), kept, "after {polls} polls");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn weeks_come_and_go_while_others_read_and_commit() {
+    let database = Database::like(Some(&TEMPLATE));
+    let stores: [Arc<dyn Store>; 2] = [database.open(), database.open()];
+    for number in 0..4 {
+        stores[0].change_settings(tenant(number), 0, sharing(), decided()).await.unwrap();
+    }
+    let story = |number: u128, store: Arc<dyn Store>| async move {
+        for week in 0..16 {
+            let id = format!("{number} {week}");
+            commit(&store, tenant(number), vec![did(person("ann"), copied(&id, week * 7))]).await;
+            let hold = store.hold(tenant(number)).await.unwrap();
+            store.read(&hold, &[person("ann")]).await.unwrap();
+        }
+    };
+    let stories =
+        (0..8).map(|turn| tokio::spawn(story(turn % 4, Arc::clone(&stores[usize::from(turn > 3)]))));
+    for ended in stories.collect::<Vec<_>>() {
+        ended.await.unwrap();
+    }
+    let looking = PostgresStore::lazy(&address(&database), evaluate).unwrap();
+    let client = looking.shared.client().await.unwrap();
+    let weeks = async || {
+        let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'activity_week%'";
+        client.query_one(tables, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    assert_eq!(weeks().await, 16);
+    // What an expiry leaves that was interrupted after it had detached a week.
+    client.batch_execute("CREATE TABLE activity_week_1 (LIKE activity INCLUDING INDEXES)").await.unwrap();
+    assert_eq!(stores[1].expire(today()).await.unwrap(), 0, "all are within the horizon");
+    assert_eq!(weeks().await, 16);
+    let after_all = UtcDay::from_number(today().number() + 300);
+    assert_eq!(stores[1].expire(after_all).await.unwrap(), 64);
+    assert_eq!(weeks().await, 0);
+    let again = commit(&stores[1], tenant(0), vec![did(person("ann"), copied("again", 0))]).await;
+    assert_eq!((again, weeks().await), (vec![Outcome::Accepted], 1), "the replica that forgot them");
 }
