@@ -227,57 +227,113 @@ async fn health(channel: &Channel, service: &str) -> i32 {
     client.check(request).await.unwrap().into_inner().status
 }
 
+/// A replica over a database that something can happen to.
+struct Patient {
+    folder: tempfile::TempDir,
+    _work: tempfile::TempDir,
+    _replica: Replica,
+    channel: Channel,
+}
+
+impl Patient {
+    async fn start() -> (Self, Server) {
+        let database = folder();
+        initdb(database.path());
+        let server = Server::start(database.path(), OPTIONS);
+        assert!(server.run("CREATE DATABASE riskshare"));
+        let url = format!("host={} user=postgres dbname=riskshare", database.path().display());
+        let migrated = child::program().args(["migrate", "--postgres-url", &url]).output().unwrap();
+        assert!(migrated.status.success());
+        let work = tempfile::tempdir().unwrap();
+        // With the limits of calls that everybody has: it is the store that gives up first.
+        let replica = Replica::start_with(work.path(), "127.0.0.1:0", &["--postgres-url", &url]);
+        let channel = replica.connect().await;
+        share(&channel, true).await;
+        let patient = Self { folder: database, _work: work, _replica: replica, channel };
+        patient.is_well(0).await;
+        (patient, server)
+    }
+
+    /// Waits until it answers, commits and says so.
+    async fn is_well(&self, number: usize) {
+        let mut ingest = IngestServiceClient::new(self.channel.clone());
+        while ingest.ingest_activities(batch(0, number)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(column(&self.channel).await, "High");
+        self.says(SERVING).await;
+    }
+
+    /// Whatever is asked, it is unavailable, names nobody, and says that it does not serve.
+    async fn is_unavailable(&self, number: usize) {
+        let alert = pb::DlpAlert {
+            alert_id: "da-1".to_owned(),
+            involved_users: vec![pb::UserIdentity {
+                upn: "user0@contoso.com".to_owned(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let request = pb::EnrichAlertRequest {
+            tenant_id: TENANT.to_owned(),
+            alert: Some(alert),
+            view: pb::EnrichmentView::Full.into(),
+            activity_page_size: 0,
+        };
+        for _ in 0..2 {
+            let mut client = AlertEnrichmentServiceClient::new(self.channel.clone());
+            let mut ingest = IngestServiceClient::new(self.channel.clone());
+            let (read, commit) = tokio::join!(
+                client.enrich_alert(request.clone()),
+                ingest.ingest_activities(batch(0, number))
+            );
+            for refused in [read.map(drop).unwrap_err(), commit.map(drop).unwrap_err()] {
+                assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+                assert!(!format!("{refused:?}").contains("user0"));
+            }
+        }
+        self.says(NOT_SERVING).await;
+    }
+
+    async fn says(&self, status: i32) {
+        while health(&self.channel, "riskshare.v1.AlertEnrichmentService").await != status {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+const SERVING: i32 = 1;
+const NOT_SERVING: i32 = 2;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn while_the_database_is_away_calls_are_unavailable_and_then_go_on_without_a_restart() {
-    const SERVING: i32 = 1;
-    const NOT_SERVING: i32 = 2;
-    let database = folder();
-    initdb(database.path());
-    let server = Server::start(database.path(), OPTIONS);
-    assert!(server.run("CREATE DATABASE riskshare"));
-    let url = format!("host={} user=postgres dbname=riskshare", database.path().display());
-    let migrated = child::program().args(["migrate", "--postgres-url", &url]).output().unwrap();
-    assert!(migrated.status.success());
-    let folder = tempfile::tempdir().unwrap();
-    let replica = start(&url, folder.path());
-    let channel = replica.connect().await;
-    let enrichment = "riskshare.v1.AlertEnrichmentService";
-    share(&channel, true).await;
-    let mut ingest = IngestServiceClient::new(channel.clone());
-    ingest.ingest_activities(batch(0, 0)).await.unwrap();
-    assert_eq!(column(&channel).await, "High");
-    assert_eq!(health(&channel, enrichment).await, SERVING);
-
+    let (patient, server) = Patient::start().await;
     server.kill();
-    let alert = pb::DlpAlert {
-        alert_id: "da-1".to_owned(),
-        involved_users: vec![pb::UserIdentity { upn: "user0@contoso.com".to_owned(), ..Default::default() }],
-        ..Default::default()
-    };
-    let request = pb::EnrichAlertRequest {
-        tenant_id: TENANT.to_owned(),
-        alert: Some(alert),
-        view: pb::EnrichmentView::Full.into(),
-        activity_page_size: 0,
-    };
-    let mut client = AlertEnrichmentServiceClient::new(channel.clone());
-    for _ in 0..3 {
-        let refused = client.enrich_alert(request.clone()).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
-        assert!(!format!("{refused:?}").contains("user0"));
-        let refused = ingest.ingest_activities(batch(0, 1)).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
-    }
-    while health(&channel, enrichment).await != NOT_SERVING {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    patient.is_unavailable(1).await;
+    let _server = Server::start(patient.folder.path(), OPTIONS);
+    patient.is_well(1).await;
+}
 
-    let _server = Server::start(database.path(), OPTIONS);
-    assert_eq!(column(&channel).await, "High");
-    while ingest.ingest_activities(batch(0, 1)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_the_database_does_not_answer_calls_are_unavailable_and_then_go_on_without_a_restart() {
+    let (patient, server) = Patient::start().await;
+    server.freeze();
+    patient.is_unavailable(1).await;
+    server.thaw();
+    patient.is_well(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_the_database_takes_no_writes_calls_are_unavailable_and_then_go_on_without_a_restart() {
+    let (patient, server) = Patient::start().await;
+    let reload = "SELECT pg_reload_conf()";
+    assert!(server.run("ALTER SYSTEM SET default_transaction_read_only = on") && server.run(reload));
+    let mut ingest = IngestServiceClient::new(patient.channel.clone());
+    let mut number = 1;
+    while ingest.ingest_activities(batch(0, number)).await.is_ok() {
+        number += 1;
     }
-    while health(&channel, enrichment).await != SERVING {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    patient.is_unavailable(number).await;
+    assert!(server.run("ALTER SYSTEM RESET default_transaction_read_only") && server.run(reload));
+    patient.is_well(number).await;
 }

@@ -18,6 +18,7 @@ use crate::store;
 use crate::store::{AlertCursor, AlertPage, Hold, Named, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
 use governor::Quota;
+use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +116,7 @@ pub struct SharingGrant {
 ///
 /// ```compile_fail,E0423
 /// let forged: riskshare::gate::admission::WrittenDown<'_> =
-///     riskshare::gate::admission::WrittenDown(todo!());
+///     riskshare::gate::admission::WrittenDown { hold: todo!(), grant: todo!() };
 /// ```
 ///
 /// ```no_run
@@ -141,7 +142,10 @@ pub struct SharingGrant {
 /// # drop(disclosed); }
 /// ```
 #[must_use]
-pub struct WrittenDown<'g>(&'g SharingGrant);
+pub struct WrittenDown<'g> {
+    hold: Arc<Hold>,
+    grant: PhantomData<&'g SharingGrant>,
+}
 
 /// The second door: a value that may leave as long as the switch has not moved, and of which the audit log says who
 /// has it.
@@ -516,20 +520,31 @@ impl SharingGrant {
     }
 
     async fn write(&self, outcome: AuditOutcome) -> Result<WrittenDown<'_>, Refusal> {
-        let passes = self.seal().pass().map(drop);
-        self.record(if passes.is_ok() { outcome } else { AuditOutcome::SharingOff }).await?;
-        passes?;
-        Ok(WrittenDown(self))
+        let held = self.still_held(Arc::clone(&self.hold)).await;
+        self.record(if held.is_ok() { outcome } else { AuditOutcome::SharingOff }).await?;
+        let hold = self.still_held(held?).await?; // It took time to write.
+        Ok(WrittenDown { hold, grant: PhantomData })
+    }
+
+    /// Returns a hold under which something may be handed over: that one, or, where an answer took longer than its engine
+    /// lets a hold last, another one of the same epoch. The switch has not moved between the two.
+    async fn still_held(&self, hold: Arc<Hold>) -> Result<Arc<Hold>, Refusal> {
+        if hold.pass().is_ok() {
+            return Ok(hold);
+        }
+        let epoch = hold.epoch();
+        drop(hold);
+        let again = self.store.hold(self.tenant()).await?;
+        if again.epoch() == epoch && again.pass().is_ok() {
+            return Ok(Arc::new(again));
+        }
+        Err(SharingOff(()).into())
     }
 
     /// A tenant that shares is known, so the line goes into its chain.
     async fn record(&self, outcome: AuditOutcome) -> Result<(), AuditUnavailable> {
         let event = audit::event(&self.access, self.as_of, outcome, self.about.clone(), &self.trail);
         write_down(&*self.store, self.access.tenant(), event).await
-    }
-
-    fn seal(&self) -> Seal {
-        Seal(Arc::clone(&self.hold))
     }
 }
 
@@ -543,7 +558,7 @@ impl WrittenDown<'_> {
     /// # Errors
     /// When it has.
     pub fn disclose<T>(self, value: T) -> Result<Disclosed<T>, SharingOff> {
-        let seal = self.0.seal();
+        let seal = Seal(self.hold);
         drop(seal.pass()?); // It took time to write.
         Ok(Disclosed { value, seal })
     }

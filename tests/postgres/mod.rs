@@ -93,13 +93,32 @@ impl Server {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Returns the id of the process that begins all others.
+    fn pid(&self) -> String {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        pid.lines().next().unwrap().to_owned()
+    }
+
+    /// Lets it do nothing any more, though its connections stay.
+    pub fn freeze(&self) {
+        let pid = self.pid();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+        let _ = Command::new("pkill").args(["-STOP", "-P", &pid]).status().unwrap();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        let pid = self.pid();
+        let _ = Command::new("pkill").args(["-CONT", "-P", &pid]).status().unwrap();
+        assert!(Command::new("kill").args(["-CONT", &pid]).status().unwrap().success());
+    }
+
     /// Ends it and all its processes at once, as a power cut would.
     pub fn kill(mut self) {
-        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap();
-        assert!(Command::new("kill").args(["-STOP", pid]).status().unwrap().success());
-        let _ = Command::new("pkill").args(["-KILL", "-P", pid]).status().unwrap();
-        assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+        let pid = self.pid();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+        let _ = Command::new("pkill").args(["-KILL", "-P", &pid]).status().unwrap();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
         let _ = self.runner.kill();
         let _ = self.runner.wait();
         // Where nobody buries the dead, the server's id goes on existing, and its lock with it.

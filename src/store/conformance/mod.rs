@@ -11,8 +11,12 @@ mod model;
 mod people;
 mod reviews;
 mod switch;
+#[cfg(has_postgres)]
+mod twins;
 
 pub use model::agrees_with_the_model;
+#[cfg(has_postgres)]
+pub use twins::two_engines_say_the_same;
 
 use crate::domain::activity::{Activity, Sensitivity};
 use crate::domain::audit::{AuditEvent, AuditOutcome};

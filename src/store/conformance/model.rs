@@ -247,14 +247,14 @@ fn sorted(mut seen: Vec<Seen>) -> Vec<Seen> {
 
 /// What happens in a story.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Commit(u128, i64, Vec<Fact>),
     Settings(u128, u64, Settings),
     Expire(i32),
     Reopen,
 }
 
-fn all_keys() -> Vec<IdentityKey> {
+pub(super) fn all_keys() -> Vec<IdentityKey> {
     let addresses = ["a", "b", "c", "d"].map(address);
     let ids = [1, 2].map(|n| IdentityKey::ObjectId(uuid::Uuid::from_u128(n)));
     addresses.into_iter().chain([1, 2].map(sid)).chain(ids).collect()
@@ -329,7 +329,7 @@ fn fact() -> impl Strategy<Value = Fact> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let settings = any::<(bool, bool)>().prop_map(|(data_sharing, user_analytics)| Settings {
         data_sharing,
         user_analytics,

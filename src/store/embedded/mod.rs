@@ -18,7 +18,7 @@ mod record;
 mod replay;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;
 
 pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 
-struct Here(TempDir);
+pub struct Here(TempDir);
 
 impl Place for Here {
     fn new() -> Self {

@@ -2,6 +2,7 @@
 
 use super::error::Fault;
 use super::switch::number_of;
+use super::{LINE_WAIT, in_time};
 use crate::domain::audit::{
     AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainCheck, ChainHead, LineHash,
 };
@@ -61,7 +62,8 @@ impl AuditWriter {
         });
         let full = || StoreError::AuditUnavailable("too many lines are waiting".to_owned());
         lines.try_send((tenant, event, reply)).map_err(|_| full())?;
-        answer.await.unwrap_or_else(|_| Err(StoreError::AuditUnavailable("the writer has ended".to_owned())))
+        let ended = Err(StoreError::AuditUnavailable("the writer has ended".to_owned()));
+        in_time(LINE_WAIT, async { Ok(answer.await.unwrap_or(ended)) }).await.map_err(unavailable)?
     }
 }
 
@@ -74,7 +76,7 @@ async fn write_all(pool: Pool, mut queue: mpsc::Receiver<Waiting>, is_writing: A
             events.entry(tenant).or_default().push(event);
             replies.push(reply);
         }
-        let written = write(&pool, events).await;
+        let written = in_time(LINE_WAIT, write(&pool, events)).await;
         is_writing.store(written.is_ok(), Ordering::Relaxed);
         if let Err(fault) = &written {
             tracing::error!(%fault, lines = replies.len(), "the audit log cannot be written");

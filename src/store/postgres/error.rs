@@ -41,12 +41,27 @@ pub enum Fault {
     /// No connection was free in time.
     #[error("no connection to the database is free")]
     Busy,
+    /// It did not answer in time. What it was asked to do it may have done.
+    #[error("the database does not answer in time")]
+    Slow,
     /// What is there is not what was written.
     #[error("the store contradicts itself")]
     Malformed,
     /// The hold is too old, or its switch has moved.
     #[error("the hold has ended")]
     Ended,
+}
+
+impl Fault {
+    /// Says whether others, too, would be refused now: the database is away, full, or cannot keep up. Not where two
+    /// callers were only in each other's way.
+    pub fn is_of_the_database(&self) -> bool {
+        match self {
+            Self::Refused(code) => !matches!(code.get(..2), Some("23" | "40" | "55")),
+            Self::Unreachable | Self::Busy | Self::Slow | Self::Malformed => true,
+            Self::Ended => false,
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for Fault {

@@ -66,6 +66,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const APPLICATION: &str = "riskshare";
 /// How long a caller waits for a connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a read, with its connection.
+const READ_WAIT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a commit, with its connection. Whether one that took longer was made is not known.
+const COMMIT_WAIT: Duration = Duration::from_secs(10);
+/// How long a caller waits for an audit line. With a read before it, less than a call has.
+const LINE_WAIT: Duration = Duration::from_secs(4);
+/// A connection on which nothing was heard for so long is looked after, so often and at that interval.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+const PROBES: u32 = 2;
 
 /// The database ends a session that has begun a change and does nothing for so long: a replica that is frozen in the middle
 /// of one holds the others up no longer.
@@ -90,6 +99,8 @@ impl Address {
     fn config(&self) -> Result<tokio_postgres::Config, OpenError> {
         let mut config: tokio_postgres::Config = self.url.parse().map_err(|_| OpenError::Address)?;
         config.application_name(format!("{APPLICATION} {}", self.replica)).connect_timeout(CONNECTION_WAIT);
+        config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX).keepalives_retries(PROBES);
+        config.tcp_user_timeout(SILENCE_MAX * PROBES);
         let options = config.get_options().unwrap_or_default().to_owned();
         config.options(format!("{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS}"));
         if self.ca.is_some() {
@@ -141,17 +152,31 @@ impl Shared {
         Ok(self.pool.get().await?)
     }
 
-    /// Notes how a read went.
-    fn read<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
-        self.reads.store(result.is_ok(), Ordering::Relaxed);
+    /// Reads in time, and notes whether the database could.
+    async fn read<T>(&self, work: impl Future<Output = Result<T, Fault>> + Send) -> Result<T, StoreError> {
+        let result = in_time(READ_WAIT, work).await;
+        self.reads.store(!result.as_ref().is_err_and(Fault::is_of_the_database), Ordering::Relaxed);
         Ok(result?)
     }
 
-    /// Notes how a commit went.
+    /// Commits in time, and notes whether the database could.
+    async fn commit<T>(&self, work: impl Future<Output = Result<T, Fault>> + Send) -> Result<T, StoreError> {
+        self.committed(in_time(COMMIT_WAIT, work).await)
+    }
+
+    /// Notes how a commit went, for which nobody waits.
     fn committed<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
-        self.commits.store(result.is_ok(), Ordering::Relaxed);
+        self.commits.store(!result.as_ref().is_err_and(Fault::is_of_the_database), Ordering::Relaxed);
         Ok(result?)
     }
+}
+
+/// Waits for the database, but not for ever.
+async fn in_time<T>(
+    bound: Duration,
+    work: impl Future<Output = Result<T, Fault>> + Send,
+) -> Result<T, Fault> {
+    tokio::time::timeout(bound, work).await.unwrap_or(Err(Fault::Slow))
 }
 
 impl PostgresStore {
@@ -202,19 +227,19 @@ fn pool(address: &Address) -> Result<Pool, OpenError> {
 #[async_trait]
 impl Store for PostgresStore {
     async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError> {
-        self.shared.read(switch::hold(&self.shared, tenant).await)
+        self.shared.read(switch::hold(&self.shared, tenant)).await
     }
 
     async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
-        self.shared.read(people::read(&self.shared, hold, people).await)
+        self.shared.read(people::read(&self.shared, hold, people)).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        self.shared.committed(facts::commit(&self.shared, batch).await)
+        self.shared.commit(facts::commit(&self.shared, batch)).await
     }
 
     async fn settings(&self, tenant: TenantId) -> Result<VersionedSettings, StoreError> {
-        self.shared.read(switch::settings(&self.shared, tenant).await)
+        self.shared.read(switch::settings(&self.shared, tenant)).await
     }
 
     /// Runs in a task of its own: a caller that goes away leaves no change half done.
@@ -232,7 +257,7 @@ impl Store for PostgresStore {
     }
 
     async fn knows(&self, tenant: TenantId) -> Result<bool, StoreError> {
-        self.shared.read(switch::knows(&self.shared, tenant).await)
+        self.shared.read(switch::knows(&self.shared, tenant)).await
     }
 
     async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
@@ -246,7 +271,8 @@ impl Store for PostgresStore {
         after: Option<AuditCursor>,
         size: usize,
     ) -> Result<AuditPage, StoreError> {
-        audit::page(&self.shared.pool, tenant, &query, after, size).await.map_err(audit::unavailable)
+        let page = audit::page(&self.shared.pool, tenant, &query, after, size);
+        in_time(READ_WAIT, page).await.map_err(audit::unavailable)
     }
 
     async fn verify_audit(
@@ -275,7 +301,7 @@ impl Store for PostgresStore {
     }
 
     async fn named(&self, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, StoreError> {
-        self.shared.read(people::named(&self.shared, tenant, users).await)
+        self.shared.read(people::named(&self.shared, tenant, users)).await
     }
 
     async fn risk_alerts(
@@ -285,11 +311,11 @@ impl Store for PostgresStore {
         after: Option<&AlertCursor>,
         size: usize,
     ) -> Result<AlertPage, StoreError> {
-        self.shared.read(alerts::page(&self.shared, hold, query, after, size).await)
+        self.shared.read(alerts::page(&self.shared, hold, query, after, size)).await
     }
 
     async fn risk_alert(&self, hold: &Hold, alert: &RiskAlertId) -> Result<AlertPage, StoreError> {
-        self.shared.read(alerts::one(&self.shared, hold, alert).await)
+        self.shared.read(alerts::one(&self.shared, hold, alert)).await
     }
 
     async fn decide(
@@ -298,7 +324,7 @@ impl Store for PostgresStore {
         decision: Decision,
         event: AuditEvent,
     ) -> Result<Result<(), Undecided>, StoreError> {
-        self.shared.committed(alerts::decide(&self.shared, tenant, &decision, event).await)
+        self.shared.commit(alerts::decide(&self.shared, tenant, &decision, event)).await
     }
 
     async fn publish(&self, at: DateTime<Utc>) -> Result<u64, StoreError> {
@@ -306,7 +332,7 @@ impl Store for PostgresStore {
     }
 
     async fn contents(&self, query: &ContentQuery) -> Result<Vec<Arc<Content>>, StoreError> {
-        self.shared.read(content::wanted(&self.shared, query).await)
+        self.shared.read(content::wanted(&self.shared, query)).await
     }
 
     async fn expire_contents(&self, before: UtcDay) -> Result<u64, StoreError> {
@@ -314,7 +340,7 @@ impl Store for PostgresStore {
     }
 
     async fn note(&self, tenant: TenantId, name: &str) -> Result<Option<Arc<str>>, StoreError> {
-        self.shared.read(content::note(&self.shared, tenant, name).await)
+        self.shared.read(content::note(&self.shared, tenant, name)).await
     }
 
     async fn put_note(
@@ -324,7 +350,7 @@ impl Store for PostgresStore {
         before: Option<&str>,
         after: &str,
     ) -> Result<bool, StoreError> {
-        self.shared.committed(content::put_note(&self.shared, tenant, name, before, after).await)
+        self.shared.commit(content::put_note(&self.shared, tenant, name, before, after)).await
     }
 
     async fn condition(&self) -> Condition {
@@ -336,6 +362,6 @@ impl Store for PostgresStore {
     }
 
     async fn token_key(&self) -> Result<[u8; 32], StoreError> {
-        self.shared.read(migrations::token_key(&self.shared).await)
+        self.shared.read(migrations::token_key(&self.shared)).await
     }
 }

@@ -26,6 +26,8 @@ use tokio_postgres::types::ToSql;
 const GUARD_AGE_MAX: Duration = Duration::from_secs(1);
 /// The database ends a session that holds a lock and does nothing for so long.
 const IDLE_MAX_MS: u64 = 2_000;
+/// An answer waits so long behind a switch that is being turned off, which is less than a read waits for the database.
+const LOCK_WAIT_MS: u64 = 4_500;
 
 /// What this replica knows of switches. Never that one is on: that is asked anew each time.
 #[derive(Default)]
@@ -155,7 +157,9 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
     let open = Open(Some(client));
     let client = open.client()?;
     let idle = if shared.strict { 0 } else { IDLE_MAX_MS };
-    let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}");
+    let begin = format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL lock_timeout = {LOCK_WAIT_MS}"
+    );
     let (number, id) = (lock_number(tenant), tenant.uuid());
     let (number, id): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&number], [&id]);
     // One round trip. The look is a statement after the lock: its snapshot is no older than the lock.

@@ -8,7 +8,9 @@ use crate::domain::facts::Outcome;
 use crate::domain::risk_alert::evaluate;
 use crate::domain::time::UtcDay;
 use crate::store::Store;
-use crate::store::conformance::{Place, commit, copied, decided, did, person, sharing, tenant, today};
+use crate::store::conformance::{
+    Place, commit, copied, decided, did, person, sharing, tenant, today, two_engines_say_the_same,
+};
 use server::Database;
 use std::sync::{Arc, LazyLock};
 
@@ -39,6 +41,11 @@ impl Place for Database {
 }
 
 crate::conformance!(Database, paused = false);
+
+#[test]
+fn says_the_same_as_the_embedded_engine() {
+    two_engines_say_the_same::<crate::store::embedded::tests::Here, Database>();
+}
 
 #[tokio::test]
 async fn a_schema_is_made_once_and_another_is_refused() {
