@@ -145,20 +145,24 @@ async fn share(channel: &Channel, on: bool) {
     }
 }
 
-/// Asks for an alert's column until there is an answer.
-async fn column(channel: &Channel) -> String {
+/// Asks about an alert of everybody.
+fn question() -> pb::EnrichAlertRequest {
     let users =
         (0..WRITERS).map(|n| pb::UserIdentity { upn: format!("user{n}@contoso.com"), ..Default::default() });
     let alert =
         pb::DlpAlert { alert_id: "da-1".to_owned(), involved_users: users.collect(), ..Default::default() };
-    let request = pb::EnrichAlertRequest {
+    pb::EnrichAlertRequest {
         tenant_id: TENANT.to_owned(),
         alert: Some(alert),
         view: pb::EnrichmentView::Full.into(),
         activity_page_size: 0,
-    };
+    }
+}
+
+/// Asks for an alert's column until there is an answer.
+async fn column(channel: &Channel) -> String {
     loop {
-        match AlertEnrichmentServiceClient::new(channel.clone()).enrich_alert(request.clone()).await {
+        match AlertEnrichmentServiceClient::new(channel.clone()).enrich_alert(question()).await {
             Ok(answer) => return answer.into_inner().alert.unwrap().severity_text,
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
@@ -336,4 +340,19 @@ async fn while_the_database_takes_no_writes_calls_are_unavailable_and_then_go_on
     patient.is_unavailable(number).await;
     assert!(server.run("ALTER SYSTEM RESET default_transaction_read_only") && server.run(reload));
     patient.is_well(number).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_answer_that_takes_longer_than_a_hold_lasts_is_given_under_another() {
+    let (patient, server) = Patient::start().await;
+    for _ in 0..3 {
+        server.freeze();
+        let mut client = AlertEnrichmentServiceClient::new(patient.channel.clone());
+        let asked = tokio::spawn(async move { client.enrich_alert(question()).await });
+        // Longer than the second that a hold lasts, counted from before its lock was asked for.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        server.thaw();
+        let answer = asked.await.unwrap().unwrap().into_inner().alert.unwrap();
+        assert_eq!(answer.severity_text, "High");
+    }
 }
