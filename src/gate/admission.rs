@@ -18,7 +18,6 @@ use crate::store;
 use crate::store::{AlertCursor, AlertPage, Hold, Named, Snapshot, Store, StoreError};
 use chrono::{DateTime, Utc};
 use governor::Quota;
-use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +113,7 @@ pub struct SharingGrant {
 
 /// Proof that the audit log holds what is read under a grant, without which nothing is disclosed.
 ///
-/// ```compile_fail,E0423
+/// ```compile_fail,E0451
 /// let forged: riskshare::gate::admission::WrittenDown<'_> =
 ///     riskshare::gate::admission::WrittenDown { hold: todo!(), grant: todo!() };
 /// ```
@@ -130,7 +129,7 @@ pub struct SharingGrant {
 /// # async fn more(grant: &mut riskshare::gate::admission::SharingGrant) {
 /// let Ok(written) = grant.write_down().await else { return };
 /// let read = grant.look_up(&[]).await;
-/// let disclosed = written.disclose(read);
+/// let disclosed = written.disclose(read).await;
 /// # drop(disclosed); }
 /// ```
 ///
@@ -138,13 +137,13 @@ pub struct SharingGrant {
 /// # async fn first(grant: &mut riskshare::gate::admission::SharingGrant) {
 /// let read = grant.look_up(&[]).await;
 /// let Ok(written) = grant.write_down().await else { return };
-/// let disclosed = written.disclose(read);
+/// let disclosed = written.disclose(read).await;
 /// # drop(disclosed); }
 /// ```
 #[must_use]
 pub struct WrittenDown<'g> {
     hold: Arc<Hold>,
-    grant: PhantomData<&'g SharingGrant>,
+    grant: &'g SharingGrant,
 }
 
 /// The second door: a value that may leave as long as the switch has not moved, and of which the audit log says who
@@ -522,8 +521,7 @@ impl SharingGrant {
     async fn write(&self, outcome: AuditOutcome) -> Result<WrittenDown<'_>, Refusal> {
         let held = self.still_held(Arc::clone(&self.hold)).await;
         self.record(if held.is_ok() { outcome } else { AuditOutcome::SharingOff }).await?;
-        let hold = self.still_held(held?).await?; // It took time to write.
-        Ok(WrittenDown { hold, grant: PhantomData })
+        Ok(WrittenDown { hold: held?, grant: self })
     }
 
     /// Returns a hold under which something may be handed over: that one, or, where an answer took longer than its engine
@@ -556,11 +554,10 @@ impl WrittenDown<'_> {
     /// Opens the second door unless the switch has moved since the first.
     ///
     /// # Errors
-    /// When it has.
-    pub fn disclose<T>(self, value: T) -> Result<Disclosed<T>, SharingOff> {
-        let seal = Seal(self.hold);
-        drop(seal.pass()?); // It took time to write.
-        Ok(Disclosed { value, seal })
+    /// When it has, or the store cannot say.
+    pub async fn disclose<T>(self, value: T) -> Result<Disclosed<T>, Refusal> {
+        let hold = self.grant.still_held(self.hold).await?; // It took time to write, and to make the value.
+        Ok(Disclosed { value, seal: Seal(hold) })
     }
 }
 

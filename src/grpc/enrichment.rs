@@ -119,7 +119,7 @@ impl Enrichment {
         let written = reading.grant().write_down().await?;
         let queue = reading.queue(&alert.involved, 0);
         let alert = self.renderer(&reading, view).alerts(&[(alert, queue)]).pop();
-        Reply::disclose(written, pb::EnrichAlertResponse { alert })
+        Reply::disclose(written, pb::EnrichAlertResponse { alert }).await
     }
 
     async fn enrich_page(
@@ -149,7 +149,7 @@ impl Enrichment {
             },
         });
         let results = results.collect();
-        Reply::disclose(written, pb::BatchEnrichAlertsResponse { results })
+        Reply::disclose(written, pb::BatchEnrichAlertsResponse { results }).await
     }
 
     async fn list(
@@ -169,7 +169,7 @@ impl Enrichment {
         let (activities, next_page_token) =
             renderer.page(&involved, &asked.query, after.as_ref(), asked.size, &mut Room::default());
         let window = reading.window(&asked.query).map(render::window);
-        Reply::disclose(written, pb::ListUserActivitiesResponse { activities, next_page_token, window })
+        Reply::disclose(written, pb::ListUserActivitiesResponse { activities, next_page_token, window }).await
     }
 
     /// Returns behind what the page begins.

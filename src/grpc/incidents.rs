@@ -84,7 +84,7 @@ impl Incidents {
             as_of: Some(render::timestamp(reading.as_of())),
             valid_until: Some(render::timestamp(queue.valid_until)),
         };
-        Reply::disclose(written, answer)
+        Reply::disclose(written, answer).await
     }
 
     async fn entities(
@@ -111,7 +111,7 @@ impl Incidents {
             }
         });
         let answer = pb::ListImpactedEntitiesResponse { incident_id, entities: entities.collect() };
-        Reply::disclose(written, answer)
+        Reply::disclose(written, answer).await
     }
 
     async fn user_risk(
@@ -133,7 +133,7 @@ impl Incidents {
             valid_until: Some(render::timestamp(involved.assessment.valid_until)),
             window: Some(render::window(reading.lookback())),
         };
-        Reply::disclose(written, answer)
+        Reply::disclose(written, answer).await
     }
 }
 

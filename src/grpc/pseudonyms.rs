@@ -57,7 +57,7 @@ impl Pseudonyms {
             },
         });
         let users = users.collect();
-        Reply::disclose(written, pb::ResolveUsersResponse { users })
+        Reply::disclose(written, pb::ResolveUsersResponse { users }).await
     }
 }
 

@@ -23,9 +23,9 @@ impl<M> Reply<M> {
     /// Discloses a message of which it is written down who was read for it.
     ///
     /// # Errors
-    /// When the switch has moved since the grant was given.
-    pub fn disclose(written: WrittenDown<'_>, message: M) -> Result<Response<Self>, Refusal> {
-        let (message, seal) = written.disclose(message)?.leave();
+    /// When the switch has moved since the grant was given, or the store cannot say.
+    pub async fn disclose(written: WrittenDown<'_>, message: M) -> Result<Response<Self>, Refusal> {
+        let (message, seal) = written.disclose(message).await?.leave();
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
 
@@ -38,7 +38,7 @@ impl<M> Reply<M> {
     where
         M: Default,
     {
-        let (refusal, seal) = grant.write_down_refusal().await?.disclose(refusal)?.leave();
+        let (refusal, seal) = grant.write_down_refusal().await?.disclose(refusal).await?.leave();
         Ok(Self::respond(M::default(), Custody::Refusal(refusal, seal)))
     }
 

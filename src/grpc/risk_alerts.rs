@@ -141,7 +141,7 @@ impl RiskAlerts {
         });
         let csv = csv::text(rows, page_token.is_empty());
         let next_page_token = self.next(&grant, query, &page);
-        Reply::disclose(written, pb::ExportRiskAlertsResponse { csv, next_page_token })
+        Reply::disclose(written, pb::ExportRiskAlertsResponse { csv, next_page_token }).await
     }
 
     async fn export_users(
@@ -169,7 +169,7 @@ impl RiskAlerts {
         });
         let json_lines = lines.collect();
         let next_page_token = self.next(&grant, &query, &page);
-        Reply::disclose(written, pb::ExportUserRiskAlertsResponse { json_lines, next_page_token })
+        Reply::disclose(written, pb::ExportUserRiskAlertsResponse { json_lines, next_page_token }).await
     }
 
     async fn list(
@@ -187,7 +187,7 @@ impl RiskAlerts {
         let written = grant.write_down().await?;
         let alerts = page.alerts.iter().map(|one| alert(&grant, &page, one)).collect();
         let next_page_token = self.next(&grant, query, &page);
-        Reply::disclose(written, pb::ListRiskAlertsResponse { alerts, next_page_token })
+        Reply::disclose(written, pb::ListRiskAlertsResponse { alerts, next_page_token }).await
     }
 
     async fn get(
@@ -202,7 +202,7 @@ impl RiskAlerts {
         };
         let written = grant.write_down().await?;
         let alert = Some(alert(&grant, &page, one));
-        Reply::disclose(written, pb::GetRiskAlertResponse { alert })
+        Reply::disclose(written, pb::GetRiskAlertResponse { alert }).await
     }
 
     async fn update(
@@ -218,7 +218,7 @@ impl RiskAlerts {
         let page = grant.risk_alert(&asked.id).await?;
         let written = grant.write_down().await?;
         let alert = page.alerts.first().map(|one| alert(&grant, &page, one));
-        Reply::disclose(written, pb::UpdateRiskAlertStatusResponse { alert })
+        Reply::disclose(written, pb::UpdateRiskAlertStatusResponse { alert }).await
     }
 }
 

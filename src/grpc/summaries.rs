@@ -71,7 +71,7 @@ impl Enrichment {
         let more = with_level - users.len();
         let text = prose::alert(&asked.alert, column, queue.involved.len(), &users, more);
         let alert = renderer.alerts(&[(&asked.alert, queue)]).pop();
-        Reply::disclose(written, pb::SummarizeAlertResponse { text, alert, users })
+        Reply::disclose(written, pb::SummarizeAlertResponse { text, alert, users }).await
     }
 
     /// Puts alerts in order.
@@ -108,7 +108,7 @@ impl Enrichment {
             as_of: Some(render::timestamp(reading.as_of())),
             valid_until: valid_until.map(render::timestamp),
         };
-        Reply::disclose(written, answer)
+        Reply::disclose(written, answer).await
     }
 }
 
