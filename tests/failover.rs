@@ -270,27 +270,11 @@ impl Patient {
 
     /// Whatever is asked, it is unavailable, names nobody, and says that it does not serve.
     async fn is_unavailable(&self, number: usize) {
-        let alert = pb::DlpAlert {
-            alert_id: "da-1".to_owned(),
-            involved_users: vec![pb::UserIdentity {
-                upn: "user0@contoso.com".to_owned(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let request = pb::EnrichAlertRequest {
-            tenant_id: TENANT.to_owned(),
-            alert: Some(alert),
-            view: pb::EnrichmentView::Full.into(),
-            activity_page_size: 0,
-        };
         for _ in 0..2 {
             let mut client = AlertEnrichmentServiceClient::new(self.channel.clone());
             let mut ingest = IngestServiceClient::new(self.channel.clone());
-            let (read, commit) = tokio::join!(
-                client.enrich_alert(request.clone()),
-                ingest.ingest_activities(batch(0, number))
-            );
+            let (read, commit) =
+                tokio::join!(client.enrich_alert(question()), ingest.ingest_activities(batch(0, number)));
             for refused in [read.map(drop).unwrap_err(), commit.map(drop).unwrap_err()] {
                 assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
                 assert!(!format!("{refused:?}").contains("user0"));
