@@ -13,6 +13,7 @@ mod ingest;
 mod input;
 mod json;
 mod migrate;
+mod migrate_store;
 mod serve;
 mod settings;
 mod sparkline;
@@ -56,6 +57,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Export(export::Export),
     Migrate(migrate::Migrate),
+    MigrateStore(Box<migrate_store::MigrateStore>),
     Version(version::Version),
 }
 
@@ -75,6 +77,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(audit) => audit.run().await,
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::MigrateStore(migrate) => migrate.run().await,
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {

@@ -8,6 +8,7 @@ mod book;
 #[cfg(test)]
 pub mod conformance;
 pub mod embedded;
+pub mod moving;
 pub mod postgres;
 
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};

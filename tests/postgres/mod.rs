@@ -87,8 +87,12 @@ impl Server {
 
     /// Runs a statement and returns what it prints, if it went well.
     pub fn ask(&self, sql: &str) -> Option<String> {
+        self.ask_in("postgres", sql)
+    }
+
+    fn ask_in(&self, database: &str, sql: &str) -> Option<String> {
         let mut command = Command::new("psql");
-        command.arg("-h").arg(&self.folder).args(["-U", "postgres", "-qtAc", sql]);
+        command.arg("-h").arg(&self.folder).args(["-U", "postgres", "-d", database, "-qtAc", sql]);
         let output = command.output().unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -159,6 +163,14 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> String {
         format!("host={} user=postgres dbname={}", SERVER.0.folder.display(), self.0)
+    }
+}
+
+impl Database {
+    /// Runs a statement in it and returns what it prints, if it went well.
+    #[must_use]
+    pub fn ask(&self, sql: &str) -> Option<String> {
+        SERVER.0.ask_in(&self.0, sql)
     }
 }
 

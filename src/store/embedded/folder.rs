@@ -1,5 +1,5 @@
 //! The files beside the log: VERSION says in which format all is written, LOCK keeps other processes out, HEAD says
-//! how far the log reached at least, CURRENT which log it is.
+//! how far the log reached at least, CURRENT which log it is, MOVED and MOVING that the store is not to be served.
 
 use super::error::OpenError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 const VERSION: &str = "riskshare embedded store 1\n";
 /// The folder of the first log. Later ones have their number behind it.
 const LOG: &str = "log";
+/// Marks a store that was moved elsewhere, or is being moved.
+pub const MOVED: &str = "MOVED";
+/// Marks a store into which another one is being moved.
+pub const MOVING: &str = "MOVING";
 /// The most bytes of VERSION that are looked at.
 const VERSION_BYTES_MAX: u64 = 64;
 
@@ -24,6 +28,18 @@ pub struct Folder {
 impl Folder {
     /// Opens a folder, making it when there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let folder = Self::open_to_move(path)?;
+        if folder.is_marked(MOVED)? {
+            return Err(OpenError::Moved);
+        }
+        if folder.is_marked(MOVING)? {
+            return Err(OpenError::Unfinished);
+        }
+        Ok(folder)
+    }
+
+    /// Does the same for whoever moves a store, whatever a move left.
+    pub fn open_to_move(path: &Path) -> Result<Self, OpenError> {
         fs::create_dir_all(path).map_err(OpenError::Io)?;
         let lock = OpenOptions::new()
             .create(true)
@@ -39,6 +55,24 @@ impl Folder {
         let folder = Self { path: path.to_owned(), lock };
         folder.check_version()?;
         Ok(folder)
+    }
+
+    /// Says whether a mark is set.
+    pub fn is_marked(&self, mark: &str) -> Result<bool, OpenError> {
+        self.path.join(mark).try_exists().map_err(OpenError::Io)
+    }
+
+    /// Sets a mark, durably.
+    pub fn mark(&self, mark: &str) -> Result<(), OpenError> {
+        self.place(mark, "").map_err(OpenError::Io)
+    }
+
+    /// Takes a mark away, durably.
+    pub fn unmark(&self, mark: &str) -> Result<(), OpenError> {
+        match fs::remove_file(self.path.join(mark)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(OpenError::Io(error)),
+            _ => self.sync().map_err(OpenError::Io),
+        }
     }
 
     /// Returns where the log is. A log that was written anew has another folder than the one before; what an

@@ -5,6 +5,7 @@ use super::error::Fault;
 use super::load::{Names, book, ingest_lock, take};
 use super::queries;
 use super::save::Changed;
+use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -21,7 +22,11 @@ const WEEKS: i64 = 7_405_178;
 
 /// Commits a batch in one transaction.
 pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault> {
-    make_weeks(shared, &batch.facts).await?;
+    let done = batch.facts.iter().filter_map(|fact| match fact {
+        Fact::Activity { activity, .. } => Some(activity),
+        _ => None,
+    });
+    make_weeks(shared, done).await?;
     let (tenant, names) = (batch.tenant, Names::of(&batch.facts));
     let mut client = shared.client().await?;
     let change = client.transaction().await?;
@@ -36,13 +41,9 @@ pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault
 }
 
 /// Sees to it that the weeks of activities have partitions, in a transaction of its own.
-async fn make_weeks(shared: &Shared, facts: &[Fact]) -> Result<(), Fault> {
-    let week = |fact: &Fact| match fact {
-        Fact::Activity { activity, .. } => Some(activity.day().number().div_euclid(WEEK)),
-        _ => None,
-    };
-    let weeks: BTreeSet<i32> =
-        facts.iter().filter_map(week).filter(|week| !shared.weeks.contains(week)).collect();
+pub async fn make_weeks(shared: &Shared, done: impl Iterator<Item = &Activity> + Send) -> Result<(), Fault> {
+    let weeks = done.map(|activity| activity.day().number().div_euclid(WEEK));
+    let weeks: BTreeSet<i32> = weeks.filter(|week| !shared.weeks.contains(week)).collect();
     if weeks.is_empty() {
         return Ok(());
     }

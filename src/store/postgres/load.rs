@@ -146,7 +146,7 @@ pub async fn book(
 }
 
 /// Reads users and all that hangs on them.
-async fn shown(
+pub async fn shown(
     change: &impl GenericClient,
     tenant: TenantId,
     row: &Row,

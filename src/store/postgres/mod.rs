@@ -3,7 +3,7 @@
 //!
 //! `facts` commits, `people` reads users, `switch` holds and moves the sharing switch, `alerts` reads and decides about
 //! risk alerts, `content` exports, `audit` writes lines; `load` brings into memory what a batch can touch, `save` writes
-//! what it changed. All SQL stands in `queries`.
+//! what it changed; `moving` reads a store to the last row, and fills one. All SQL stands in `queries`.
 
 mod alerts;
 mod audit;
@@ -13,6 +13,7 @@ mod error;
 mod facts;
 mod load;
 mod migrations;
+mod moving;
 mod people;
 mod queries;
 mod save;
@@ -30,6 +31,7 @@ mod without {
 
 pub use error::OpenError;
 pub use migrations::{SCHEMA_VERSION, migrate};
+pub use moving::{PostgresSource, PostgresTarget};
 
 use crate::domain::audit::{AuditEvent, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::content::{Content, ContentQuery};

@@ -42,8 +42,19 @@ impl Writing for Changed {
                 self.alerts.insert(alert.id.clone());
             }
             Change::Pseudonym { user, pseudonym } => self.pseudonyms.push((*user, *pseudonym)),
+            Change::Brought(person) => {
+                self.users.insert(person.facts.user.no);
+                self.alerts.extend(person.reviews.iter().map(|(alert, _)| alert.clone()));
+                self.pseudonyms.push((person.facts.user.no, person.pseudonym));
+                let former = person.former.iter().filter_map(|(from, one)| Some((*from, (*one)?)));
+                self.pseudonyms.extend(former);
+            }
             // No batch has one.
-            Change::Settings { .. } | Change::Erased(_) | Change::Published(_) => {}
+            Change::Settings { .. }
+            | Change::Erased(_)
+            | Change::Published(_)
+            | Change::Next(_)
+            | Change::Due(_) => {}
         }
     }
 

@@ -320,7 +320,8 @@ pub async fn meet(client: &impl GenericClient, tenant: TenantId) -> Result<(), F
     Ok(())
 }
 
-fn write_settings(settings: &VersionedSettings, epoch: i64) -> Vec<u8> {
+/// Writes settings with how often the switch has moved.
+pub fn write_settings(settings: &VersionedSettings, epoch: i64) -> Vec<u8> {
     let epoch = u64::try_from(epoch).unwrap_or_default();
     write_change(&Change::Settings { settings: settings.clone(), epoch })
 }

@@ -3,14 +3,18 @@
 #[path = "../../../tests/postgres/mod.rs"]
 mod server;
 
-use super::{Address, PostgresStore, migrate};
+use super::{Address, PostgresSource, PostgresStore, PostgresTarget, migrate};
 use crate::domain::facts::Outcome;
 use crate::domain::risk_alert::evaluate;
 use crate::domain::time::UtcDay;
 use crate::store::Store;
+use crate::store::conformance;
 use crate::store::conformance::{
-    Place, commit, copied, decided, did, person, sharing, tenant, today, two_engines_say_the_same,
+    Movable, Place, a_store_that_was_moved_goes_on_as_if_it_was_not, commit, copied, decided, did, person,
+    sharing, tenant, today, two_engines_say_the_same,
 };
+use crate::store::embedded::tests::Here;
+use crate::store::moving::{Source, Target};
 use server::Database;
 use std::sync::{Arc, LazyLock};
 
@@ -40,11 +44,33 @@ impl Place for Database {
     }
 }
 
+#[async_trait::async_trait(?Send)]
+impl Movable for Database {
+    async fn source(&self) -> Box<dyn Source> {
+        Box::new(PostgresSource::open(&address(self)).await.unwrap())
+    }
+
+    async fn target(&self) -> Box<dyn Target> {
+        Box::new(PostgresTarget::open(&address(self)).await.unwrap())
+    }
+}
+
 crate::conformance!(Database, paused = false);
 
 #[test]
 fn says_the_same_as_the_embedded_engine() {
-    two_engines_say_the_same::<crate::store::embedded::tests::Here, Database>();
+    two_engines_say_the_same::<Here, Database>();
+}
+
+#[test]
+fn a_store_that_was_moved_here_and_back_goes_on_as_if_it_was_not() {
+    a_store_that_was_moved_goes_on_as_if_it_was_not::<Here, Database>();
+}
+
+#[tokio::test]
+async fn a_move_that_is_given_up_leaves_the_source_as_it_was() {
+    conformance::a_move_that_is_given_up_leaves_the_source_as_it_was::<Here, Database>().await;
+    conformance::a_move_that_is_given_up_leaves_the_source_as_it_was::<Database, Here>().await;
 }
 
 #[tokio::test]
