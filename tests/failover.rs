@@ -7,6 +7,7 @@ mod child;
 mod postgres;
 
 use child::Server as Replica;
+use postgres::pair::Pair;
 use postgres::{Server, folder, initdb};
 use prost_types::{FieldMask, Timestamp};
 use riskshare::clock::{Clock, SystemClock};
@@ -25,60 +26,7 @@ const FAILOVERS: usize = 3;
 const WRITERS: usize = 4;
 const BATCH: usize = 10;
 const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
-const OPTIONS: &str =
-    "-c fsync=off -c max_connections=100 -c shared_buffers=64MB -c synchronous_commit=remote_apply";
-
-/// A primary and its synchronous standby.
-struct Pair {
-    folders: [tempfile::TempDir; 2],
-    /// Which of the folders is the primary's.
-    primary: usize,
-    servers: [Option<Server>; 2],
-}
-
-impl Pair {
-    fn start() -> Self {
-        let folders = [folder(), folder()];
-        initdb(folders[0].path());
-        let primary = Server::start(folders[0].path(), OPTIONS);
-        assert!(primary.run("CREATE DATABASE riskshare"));
-        let mut pair = Self { folders, primary: 0, servers: [Some(primary), None] };
-        pair.add_standby();
-        pair
-    }
-
-    fn primary(&self) -> &Server {
-        self.servers[self.primary].as_ref().unwrap()
-    }
-
-    fn add_standby(&mut self) {
-        let other = 1 - self.primary;
-        self.primary().make_standby(self.folders[other].path());
-        self.servers[other] = Some(Server::start(self.folders[other].path(), OPTIONS));
-        // ALTER SYSTEM commits nothing, so it does not wait for the standby that it names.
-        assert!(self.primary().run("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (standby)'"));
-        assert!(self.primary().run("SELECT pg_reload_conf()"));
-        let is_sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        while self.primary().ask(is_sync).as_deref() != Some("1") {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Kills the primary and promotes the standby.
-    fn fail_over(&mut self) {
-        self.servers[self.primary].take().unwrap().kill();
-        self.primary = 1 - self.primary;
-        assert!(self.primary().run("SELECT pg_promote()"));
-    }
-
-    fn url(&self) -> String {
-        let [one, other] = &self.folders;
-        let hosts = format!("{},{}", one.path().display(), other.path().display());
-        format!(
-            "host={hosts} user=postgres dbname=riskshare target_session_attrs=read-write connect_timeout=2"
-        )
-    }
-}
+const OPTIONS: &str = "-c fsync=off -c max_connections=100 -c shared_buffers=64MB";
 
 fn start(url: &str, folder: &Path) -> Replica {
     Replica::start_with(

@@ -255,6 +255,24 @@ impl Gate {
     /// When the tenant does not share, or when that cannot be found out or written down.
     pub async fn admit(&self, access: Access, about: About) -> Result<SharingGrant, Refusal> {
         let hold = self.store.hold(access.tenant()).await.map_err(Unavailable::from)?;
+        self.let_in(hold, access, about).await
+    }
+
+    /// Does the same for a question about these people, whom the store may then read in the same breath.
+    ///
+    /// # Errors
+    /// Like those of [`Gate::admit`].
+    pub async fn admit_to_read(
+        &self,
+        access: Access,
+        about: About,
+        people: &[Identity],
+    ) -> Result<SharingGrant, Refusal> {
+        let hold = self.store.hold_to_read(access.tenant(), people).await.map_err(Unavailable::from)?;
+        self.let_in(hold, access, about).await
+    }
+
+    async fn let_in(&self, hold: Hold, access: Access, about: About) -> Result<SharingGrant, Refusal> {
         let (as_of, trail) = (self.clock.now(), Trail::default());
         if !hold.is_sharing() {
             let event = audit::event(&access, as_of, AuditOutcome::SharingOff, about, &trail);

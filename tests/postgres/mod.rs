@@ -1,6 +1,9 @@
 //! A PostgreSQL server of the tests' own: in a temporary folder, on a socket there, and gone with the process.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod link;
+pub mod pair;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -162,7 +165,19 @@ impl Database {
     /// Returns where it is.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("host={} user=postgres dbname={}", SERVER.0.folder.display(), self.0)
+        self.url_by(&Self::folder().display().to_string())
+    }
+
+    /// Returns where it is by another way to the server.
+    #[must_use]
+    pub fn url_by(&self, folder: &str) -> String {
+        format!("host={folder} user=postgres dbname={}", self.0)
+    }
+
+    /// Returns the folder of the server's socket.
+    #[must_use]
+    pub fn folder() -> PathBuf {
+        SERVER.0.folder.clone()
     }
 }
 

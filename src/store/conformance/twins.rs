@@ -146,8 +146,10 @@ pub async fn said(store: &Arc<dyn Store>) -> Said {
 
 async fn said_of(store: &Arc<dyn Store>, t: u128) -> SaidOfTenant {
     let everybody: Vec<Identity> = all_keys().into_iter().map(|key| Identity::default().with(key)).collect();
-    let hold = store.hold(tenant(t)).await.unwrap();
+    let hold = store.hold_to_read(tenant(t), &everybody).await.unwrap();
     let Snapshot { rules, found } = store.read(&hold, &everybody).await.unwrap();
+    let again = store.read(&hold, &everybody).await.unwrap();
+    assert_eq!((&again.rules, &again.found), (&rules, &found), "what was read with the hold");
     let (sharing, epoch) = (hold.is_sharing(), hold.epoch());
     drop(hold);
     let mut alerts = alerts(store, t).await;

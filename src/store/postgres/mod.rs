@@ -51,7 +51,7 @@ use chrono::{DateTime, Utc};
 use dashmap::DashSet;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use error::Fault;
-use people::Known;
+use people::{Known, Question};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -59,7 +59,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use switch::Switches;
+use switch::{GUARD_AGE_MAX, Switches};
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -140,6 +140,8 @@ struct Shared {
     pool: Pool,
     evaluate: Evaluate,
     strict: bool,
+    /// Nobody hands anything over under a guard of this age: turning off waits so long.
+    guard_age_max: Duration,
     switches: Switches,
     known: Known,
     /// The weeks whose partitions are known to exist.
@@ -200,6 +202,7 @@ impl PostgresStore {
             pool: pool.clone(),
             evaluate,
             strict: address.strict,
+            guard_age_max: GUARD_AGE_MAX,
             switches: Switches::default(),
             known: Known::default(),
             weeks: DashSet::new(),
@@ -229,7 +232,12 @@ fn pool(address: &Address) -> Result<Pool, OpenError> {
 #[async_trait]
 impl Store for PostgresStore {
     async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError> {
-        self.shared.read(switch::hold(&self.shared, tenant)).await
+        self.shared.read(switch::hold(&self.shared, tenant, None)).await
+    }
+
+    async fn hold_to_read(&self, tenant: TenantId, people: &[Identity]) -> Result<Hold, StoreError> {
+        let question = Question::of(&self.shared.known, tenant, people);
+        self.shared.read(switch::hold(&self.shared, tenant, Some(question))).await
     }
 
     async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {

@@ -1,7 +1,7 @@
 //! Reads users. What a replica read once it keeps under its version, and asks only whether that is still the one.
 
 use super::error::Fault;
-use super::switch::{read_settings, reading};
+use super::switch::{read_ahead, read_settings, reading};
 use super::{Shared, queries};
 use crate::domain::activity::Activity;
 use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
@@ -18,6 +18,8 @@ use deadpool_postgres::GenericClient;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 /// The most users that are kept. Beyond it the replica begins anew.
 const USERS_MAX: usize = 200_000;
@@ -49,25 +51,62 @@ impl Known {
     }
 }
 
-/// Reads people, all in one statement and so of one instant.
+/// A question about people.
+pub struct Question {
+    tenant: TenantId,
+    id: Uuid,
+    keys: Vec<Vec<u8>>,
+    /// The numbers and versions of users whom the keys pointed at when they were read last.
+    numbers: Vec<i64>,
+    versions: Vec<i64>,
+    rules: Option<(i64, Arc<TenantRules>)>,
+    rules_version: i64,
+}
+
+impl Question {
+    /// Returns the question, with what the replica knows already.
+    pub fn of(known: &Known, tenant: TenantId, people: &[Identity]) -> Self {
+        let keys: BTreeSet<Vec<u8>> = people.iter().flat_map(Identity::keys).map(key_bytes).collect();
+        let keys: Vec<Vec<u8>> = keys.into_iter().collect();
+        let (numbers, versions) = guesses(known, tenant, &keys);
+        let rules = known.rules(tenant);
+        let rules_version = rules.as_ref().map_or(-1, |(version, _)| *version);
+        Self { tenant, id: tenant.uuid(), keys, numbers, versions, rules, rules_version }
+    }
+
+    /// Returns the parameters of the statement.
+    pub fn parameters(&self) -> [&(dyn ToSql + Sync); 5] {
+        [&self.id, &self.keys, &self.numbers, &self.versions, &self.rules_version]
+    }
+}
+
+/// A question that was asked with the look at the switch, and what the statement told.
+pub struct ReadAhead {
+    /// The question.
+    pub question: Question,
+    /// The answer.
+    pub rows: Vec<Row>,
+}
+
+/// Reads people, all in one statement and so of one instant: with the hold, if they were asked for then.
 pub async fn read(shared: &Shared, hold: &Hold, people: &[Identity]) -> Result<Snapshot, Fault> {
-    let tenant = hold.tenant();
-    let keys: BTreeSet<Vec<u8>> = people.iter().flat_map(Identity::keys).map(key_bytes).collect();
-    let keys: Vec<Vec<u8>> = keys.into_iter().collect();
-    let (numbers, versions) = guesses(&shared.known, tenant, &keys);
-    let known_rules = shared.known.rules(tenant);
-    let rules_version = known_rules.as_ref().map_or(-1, |(version, _)| *version);
-    let reading = reading(shared, hold).await?;
-    let client = reading.client()?;
-    let statement = client.prepare_cached(queries::READ).await?;
-    let rows =
-        client.query(&statement, &[&tenant.uuid(), &keys, &numbers, &versions, &rules_version]).await?;
-    drop(reading);
+    let question = Question::of(&shared.known, hold.tenant(), people);
+    let ahead = read_ahead(hold).filter(|ahead| ahead.question.keys == question.keys);
+    let ReadAhead { question, rows } = if let Some(ahead) = ahead {
+        ahead
+    } else {
+        let reading = reading(shared, hold).await?;
+        let client = reading.client()?;
+        let statement = client.prepare_cached(queries::READ).await?;
+        let rows = client.query(&statement, &question.parameters()).await?;
+        ReadAhead { question, rows }
+    };
     let mut answer = Answer::default();
     for row in &rows {
         answer.take(row)?;
     }
-    let rules = answer.rules(&shared.known, tenant, known_rules)?;
+    let tenant = question.tenant;
+    let rules = answer.rules(&shared.known, tenant, question.rules)?;
     let users = answer.users(&shared.known, tenant)?;
     let found = people.iter().map(|person| {
         let hits: BTreeSet<UserNo> =

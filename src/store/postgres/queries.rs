@@ -25,12 +25,13 @@ pub const END_HOLDERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_l
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     AND ((classid::bigint << 32) | objid::bigint) = $1";
 
-/// Everything about some people in one statement, which is one snapshot. `$2` are keys, `$3` and `$4` the numbers and
-/// versions of users that the replica knows already, `$5` the version of the rules that it knows. Of what it knows
-/// nothing but the version comes. Kinds: 0 the settings with the version of the rules, 1 a policy, 2 whom a key points
-/// at, 3 a user, 4 an activity with its day.
-pub const READ: &str = "WITH hit AS MATERIALIZED ( \
-      SELECT key, user_no FROM identity_key WHERE tenant_id = $1 AND key = ANY($2)), \
+macro_rules! people {
+    ($more:literal) => {
+        concat!(
+            "WITH hit AS MATERIALIZED ( \
+      SELECT key, user_no FROM identity_key WHERE tenant_id = $1 AND key = ANY($2) ",
+            $more,
+            "), \
     known AS MATERIALIZED ( \
       SELECT u.user_no, u.version, u.payload, k.version IS DISTINCT FROM u.version AS fresh \
       FROM user_state u \
@@ -42,7 +43,19 @@ pub const READ: &str = "WITH hit AS MATERIALIZED ( \
     UNION ALL SELECT 2, user_no, NULL, key FROM hit \
     UNION ALL SELECT 3, user_no, version, CASE WHEN fresh THEN payload END FROM known \
     UNION ALL SELECT 4, a.user_no, a.day::bigint, a.payload FROM activity a JOIN known k USING (user_no) \
-      WHERE a.tenant_id = $1 AND k.fresh";
+      WHERE a.tenant_id = $1 AND k.fresh"
+        )
+    };
+}
+
+/// Everything about some people in one statement, which is one snapshot. `$2` are keys, `$3` and `$4` the numbers and
+/// versions of users that the replica knows already, `$5` the version of the rules that it knows. Of what it knows
+/// nothing but the version comes. Kinds: 0 the settings with the version of the rules, 1 a policy, 2 whom a key points
+/// at, 3 a user, 4 an activity with its day.
+pub const READ: &str = people!("");
+
+/// The same, but about nobody where the tenant does not share.
+pub const READ_IF_SHARED: &str = people!("AND (SELECT sharing FROM tenant WHERE tenant_id = $1)");
 
 /// Makes a tenant known.
 pub const MEET_TENANT: &str = "INSERT INTO tenant VALUES ($1, $2, 0, 0, false, 0, 1) ON CONFLICT DO NOTHING";
