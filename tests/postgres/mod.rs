@@ -93,7 +93,8 @@ impl Server {
         self.ask_in("postgres", sql)
     }
 
-    fn ask_in(&self, database: &str, sql: &str) -> Option<String> {
+    /// Runs a statement in a database and returns what it prints, if it went well.
+    pub fn ask_in(&self, database: &str, sql: &str) -> Option<String> {
         let mut command = Command::new("psql");
         command.arg("-h").arg(&self.folder).args(["-U", "postgres", "-d", database, "-qtAc", sql]);
         let output = command.output().unwrap();
@@ -101,7 +102,8 @@ impl Server {
     }
 
     /// Returns the id of the process that begins all others.
-    fn pid(&self) -> String {
+    #[must_use]
+    pub fn pid(&self) -> String {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         pid.lines().next().unwrap().to_owned()
     }
