@@ -130,9 +130,9 @@ impl Ledger {
         })
     }
 
-    /// Returns what is due for export.
-    pub fn waiting(&self) -> &[Due] {
-        &self.due
+    /// Returns what is due for export, of users as they are numbered now.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = Due> {
+        self.due.iter().map(|due| Due { user: self.resolve(due.user), ..due.clone() })
     }
 
     /// Takes out what became due for export.

@@ -209,7 +209,7 @@ impl Kept {
                 Some((of, done)) if *tenant == of => usize::try_from(done).unwrap_or(usize::MAX),
                 _ => 0,
             };
-            let due: Vec<_> = ledger.waiting().iter().skip(done).take(PAGE).cloned().collect();
+            let due: Vec<_> = ledger.waiting().skip(done).take(PAGE).collect();
             if !due.is_empty() {
                 let next = format!("{tenant}/{}", done + due.len());
                 return Ok(Some((Piece::Due(*tenant, due), next)));

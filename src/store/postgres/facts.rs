@@ -31,12 +31,13 @@ pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault
     let mut client = shared.client().await?;
     let change = client.transaction().await?;
     let row = take(&change, tenant, true).await?.ok_or(Fault::Malformed)?;
-    let mut ledger = book(&change, tenant, &row, &names).await?;
+    let mut ledger = book(&change, &shared.known, tenant, &row, &names).await?;
     let mut changed = Changed::default();
     let outcomes = plan(&mut ledger, batch, shared.evaluate, &mut changed)?;
     ledger.show();
-    changed.save(&change, tenant, &mut ledger).await?;
+    let versions = changed.save(&change, tenant, &mut ledger).await?;
     change.commit().await?;
+    shared.known.note_all(&ledger, &versions);
     Ok(outcomes)
 }
 
@@ -90,8 +91,10 @@ pub async fn expire(shared: &Shared, first: UtcDay) -> Result<u64, Fault> {
         let tenant: Uuid = row.get(0);
         let change = client.transaction().await?;
         change.query_one(queries::LOCK, &[&ingest_lock(TenantId::new(tenant))]).await?;
-        let newer = "UPDATE user_state SET version = nextval('user_version') WHERE tenant_id = $1 \
-            AND user_no IN (SELECT user_no FROM activity WHERE tenant_id = $1 AND day < $2)";
+        let newer = "UPDATE user_state u SET version = next.version, whole = next.version FROM ( \
+              SELECT user_no, nextval('user_version') AS version FROM ( \
+                SELECT DISTINCT user_no FROM activity WHERE tenant_id = $1 AND day < $2) AS old) AS next \
+            WHERE u.tenant_id = $1 AND u.user_no = next.user_no";
         change.execute(newer, &[&tenant, &first.number()]).await?;
         let old = "DELETE FROM activity WHERE tenant_id = $1 AND day < $2";
         forgotten += change.execute(old, &[&tenant, &first.number()]).await?;

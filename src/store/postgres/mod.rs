@@ -104,7 +104,10 @@ impl Address {
         config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX).keepalives_retries(PROBES);
         config.tcp_user_timeout(SILENCE_MAX * PROBES);
         let options = config.get_options().unwrap_or_default().to_owned();
-        config.options(format!("{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS}"));
+        // Plans are made once: with one partition for each week, making one takes longer than most statements do.
+        config.options(format!(
+            "{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS} -c plan_cache_mode=force_generic_plan"
+        ));
         if self.ca.is_some() {
             config.ssl_mode(SslMode::Require);
         }

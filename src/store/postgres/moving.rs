@@ -2,9 +2,9 @@
 
 use super::error::{Fault, OpenError};
 use super::facts::make_weeks;
-use super::load::{Row, shown, take};
+use super::load::{shown, take};
 use super::migrations::{MOVED, MOVING, TOKEN_KEY, check_version, clear_meta, meta, set_meta};
-use super::people::{read_policy, user_no};
+use super::people::{Known as Replica, read_policy, user_no};
 use super::save::Changed;
 use super::switch::{meet, number_of, read_settings, write_settings};
 use super::{APPLICATION, Address, PostgresStore, Shared};
@@ -216,8 +216,7 @@ async fn persons(
     tenant: TenantId,
     users: &BTreeSet<UserNo>,
 ) -> Result<Vec<Person>, MoveError> {
-    let nothing = Row { settings: crate::store::VersionedSettings::default(), next: 0 };
-    let shown = shown(client, tenant, &nothing, users, &mut Known::default()).await?;
+    let shown = shown(client, &Replica::default(), tenant, 0, users, &mut Known::default()).await?;
     let Shown { users: facts, pseudonyms, reviews, .. } = shown;
     let pseudonyms: BTreeMap<UserNo, Pseudonym> = pseudonyms.into_iter().collect();
     let mut reviews: BTreeMap<UserNo, Vec<_>> = reviews.into_iter().fold(BTreeMap::new(), |mut by, one| {

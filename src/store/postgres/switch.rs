@@ -4,7 +4,7 @@
 //! of the time before is too old: sessions can also be lost, and their locks with them.
 
 use super::error::Fault;
-use super::people::{Question, ReadAhead};
+use super::people::{Question, Told};
 use super::{APPLICATION, Shared, audit, queries};
 use crate::domain::audit::AuditEvent;
 use crate::domain::ids::TenantId;
@@ -104,7 +104,7 @@ pub struct PostgresGuard {
     /// Nothing where the tenant did not share: there is nothing to hand over.
     held: Option<Arc<Held>>,
     /// Whom a reader asked for with the hold. Taken once.
-    ahead: Mutex<Option<ReadAhead>>,
+    ahead: Mutex<Option<Told>>,
 }
 
 impl PostgresGuard {
@@ -160,7 +160,7 @@ pub async fn reading<'h>(shared: &Shared, hold: &'h Hold) -> Result<Reading<'h>,
 }
 
 /// Takes what was read with a hold.
-pub fn read_ahead(hold: &Hold) -> Option<ReadAhead> {
+pub fn read_ahead(hold: &Hold) -> Option<Told> {
     let guard = hold.guard().as_any().downcast_ref::<PostgresGuard>()?;
     guard.ahead.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
@@ -212,7 +212,7 @@ pub async fn hold(shared: &Shared, tenant: TenantId, question: Option<Question>)
     all.retain(|held| held.strong_count() > 0);
     all.push(Arc::downgrade(&held));
     drop(all);
-    let ahead = Mutex::new(question.map(|question| ReadAhead { question, rows }));
+    let ahead = Mutex::new(question.map(|question| Told { question, rows }));
     let guard = PostgresGuard { local: Guard(now), held: Some(held), ahead };
     Ok(Hold::new(tenant, true, epoch, Box::new(guard)))
 }
