@@ -9,6 +9,7 @@ mod book;
 pub mod conformance;
 pub mod embedded;
 pub mod moving;
+pub mod observed;
 pub mod postgres;
 
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
