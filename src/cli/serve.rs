@@ -177,6 +177,9 @@ pub struct Serve {
     /// Serve metrics for Prometheus here, over HTTP.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
+    /// Tell health here too, over gRPC without TLS, for probes that have no certificate.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    health_listen: Option<String>,
     /// Keep the data in this database rather: postgres://user:password@host/database.
     #[arg(long, value_name = "URL")]
     postgres_url: Option<String>,
@@ -269,6 +272,7 @@ impl Serve {
             ("export.file.path", self.export_file_path),
             ("export.file.format", self.export_file_format),
             ("metrics.listen", self.metrics_listen),
+            ("health.listen", self.health_listen),
             ("postgres.url", self.postgres_url),
             ("postgres.url_file", self.postgres_url_file),
             ("postgres.ca", self.postgres_ca),
@@ -291,6 +295,9 @@ async fn serve(config: Config, mut stop: StopSignals) -> Ran {
     }
     if let Some(address) = running.metrics() {
         terminal::say(&format!("metrics are on http://{address}/metrics\n"))?;
+    }
+    if let Some(address) = running.health() {
+        terminal::say(&format!("health is on http://{address}\n"))?;
     }
     stop.wait().await;
     tracing::info!("stopping");

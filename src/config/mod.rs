@@ -2,9 +2,11 @@
 //! `docs/configuration.md` lists every key with its default and its reason.
 
 mod feed;
+mod health;
 mod postgres;
 
 pub use feed::{Export, ManagementApi, Metrics};
+pub use health::Health;
 pub use postgres::Postgres;
 
 use crate::auth::settings::Auth;
@@ -43,6 +45,8 @@ pub struct Config {
     pub export: Export,
     /// Metrics.
     pub metrics: Metrics,
+    /// Health, on a port of its own.
+    pub health: Health,
     /// The database that several replicas share.
     pub postgres: Postgres,
     /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
@@ -180,6 +184,7 @@ impl Default for Config {
             management_api: ManagementApi::default(),
             export: Export::default(),
             metrics: Metrics::default(),
+            health: Health::default(),
             postgres: Postgres::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
@@ -409,6 +414,7 @@ impl Config {
         limits.check()?;
         self.export.check()?;
         self.metrics.check()?;
+        self.health.check()?;
         self.postgres.check()?;
         self.management_api.check(self)?;
         self.tls.check()?;
@@ -667,6 +673,7 @@ mod tests {
             ("RISKSHARE_EXPORT__FILE__PATH", "f"),
             ("RISKSHARE_EXPORT__FILE__FORMAT", "cef"),
             ("RISKSHARE_METRICS__LISTEN", "0.0.0.0:9464"),
+            ("RISKSHARE_HEALTH__LISTEN", "0.0.0.0:50052"),
             ("RISKSHARE_POSTGRES__URL", "postgres://db"),
             ("RISKSHARE_POSTGRES__URL_FILE", ""),
             ("RISKSHARE_POSTGRES__CA", "p"),
@@ -737,6 +744,7 @@ mod tests {
                 file: feed::File { path: "f".into(), format: Format::Cef },
             },
             metrics: Metrics { listen: "0.0.0.0:9464".into() },
+            health: Health { listen: "0.0.0.0:50052".into() },
             postgres: Postgres {
                 url: "postgres://db".into(),
                 url_file: "".into(),
@@ -749,7 +757,7 @@ mod tests {
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 58, "a new key is tried here as well");
+        assert_eq!(keys().len(), 59, "a new key is tried here as well");
     }
 
     #[test]
@@ -837,6 +845,7 @@ mod tests {
             &["", "127.0.0.1:0"],
             &["0.0.0.0:8080", "localhost", "8080"],
         );
+        check("RISKSHARE_HEALTH__LISTEN", &["", "0.0.0.0:0"], &["localhost:1", "50052"]);
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
     }
