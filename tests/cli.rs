@@ -218,6 +218,64 @@ fn a_server_that_cannot_be_reached_is_exit_code_2() {
 }
 
 #[test]
+fn a_healthcheck_is_0_when_the_server_serves_and_1_for_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, line) = started(serve(folder.path(), &["--health-listen", "127.0.0.1:0"]));
+    let server = line.split_whitespace().last().unwrap().to_owned();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let own = line.trim().strip_prefix("health is on http://").expect(&line).to_owned();
+    let ask = |at: &[&str], service: &[&str]| call(&[&["healthcheck"], at, service].concat());
+    for at in [["--server", &server], ["--address", &own]] {
+        for service in [&[][..], &["--service", "live"], &["--service", "riskshare.v1.IngestService"]] {
+            let said = ask(&at, service);
+            assert_eq!((said.code, &*said.out, &*said.err), (Some(0), "SERVING\n", ""), "{at:?} {service:?}");
+        }
+        let unknown = ask(&at, &["--service", "nobody"]);
+        assert_eq!((unknown.code, &*unknown.out), (Some(1), ""), "{unknown:?}");
+        assert!(unknown.err.ends_with(" knows no service of the name nobody\n"), "{unknown:?}");
+    }
+    send_signal(&child, "-KILL");
+    child.wait().unwrap();
+    let gone = ask(&["--server", &server], &[]);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(gone.err.starts_with(&format!("riskshare: cannot reach {server}: ")), "{gone:?}");
+    let both = ask(&["--server", &server, "--address", &own], &[]);
+    assert_eq!(both.code, Some(64), "{both:?}");
+}
+
+#[test]
+fn a_healthcheck_of_a_server_that_is_told_to_stop_is_1_and_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, line) = started(serve(folder.path(), &["--drain-pause-seconds", "60"]));
+    let server = line.split_whitespace().last().unwrap().to_owned();
+    let ask = |service: &str| call(&["healthcheck", "--server", &server, "--service", service]);
+    assert_eq!(ask("").code, Some(0));
+    send_signal(&child, "-TERM");
+    let told = loop {
+        let said = ask("");
+        if said.code != Some(0) {
+            break said;
+        }
+    };
+    assert_eq!((told.code, &*told.out), (Some(1), ""));
+    assert_eq!(told.err, format!("riskshare: {server}: the whole of it is NOT_SERVING\n"));
+    assert_eq!(ask("live").code, Some(0));
+    send_signal(&child, "-TERM"); // The second one: there is no time.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A port that takes connections in and says nothing.
+#[test]
+fn a_healthcheck_waits_for_no_answer_longer_than_its_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let said = call(&["healthcheck", "--address", &address]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.err, format!("riskshare: http://{address} does not answer within 3s\n"));
+}
+
+#[test]
 fn ingest_tries_again_until_the_server_is_there() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -9,6 +9,7 @@ mod enrich;
 mod export;
 mod failure;
 mod feed;
+mod healthcheck;
 mod ingest;
 mod input;
 mod json;
@@ -56,6 +57,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Export(export::Export),
     Migrate(migrate::Migrate),
+    Healthcheck(healthcheck::Healthcheck),
     Version(version::Version),
 }
 
@@ -75,6 +77,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(audit) => audit.run().await,
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::Healthcheck(healthcheck) => healthcheck.run().await,
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {
