@@ -9,6 +9,7 @@ mod enrich;
 mod export;
 mod failure;
 mod feed;
+mod flags;
 mod healthcheck;
 mod ingest;
 mod input;
