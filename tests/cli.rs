@@ -522,6 +522,80 @@ fn a_setting_that_does_not_exist_stops_the_server_before_it_starts() {
     assert_eq!((said.code, &*said.err), (Some(1), "riskshare: drain_seconds must be 0 to 600\n"));
 }
 
+/// Returns the lines of a listing of settings: key, value, origin.
+fn settings_in(listing: &str) -> Vec<(String, String, String)> {
+    let cut = |line: &str| {
+        let (setting, origin) = line.split_once("  # ").expect(line);
+        let (key, value) = setting.split_once(" = ").expect(line);
+        (key.to_owned(), value.trim_end().to_owned(), origin.to_owned())
+    };
+    listing.lines().map(cut).collect()
+}
+
+#[test]
+fn settings_are_listed_with_where_they_come_from_and_without_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("riskshare.toml");
+    std::fs::write(&file, "drain_seconds = 7\n[limits]\nquery_seconds = 3\ningest_seconds = 4\n").unwrap();
+    let file = file.to_str().unwrap();
+    let output = program()
+        .args(["check-config", "--config", file, "--drain-seconds", "9"])
+        .env("RISKSHARE_LIMITS__QUERY_SECONDS", "5")
+        .env("RISKSHARE_POSTGRES__URL", "postgres://riskshare:secret@db/riskshare")
+        .output();
+    let said = said(output.unwrap());
+    assert_eq!((said.code, &*said.err), (Some(0), ""), "{said:?}");
+    let listed = settings_in(&said.out);
+    let of = |key: &str| {
+        let (_, value, origin) = listed.iter().find(|(name, ..)| name == key).expect(key);
+        (value.as_str(), origin.as_str())
+    };
+    assert_eq!(of("drain_seconds"), ("9", "flag"));
+    assert_eq!(of("limits.query_seconds"), ("5", "RISKSHARE_LIMITS__QUERY_SECONDS"));
+    assert_eq!(of("limits.ingest_seconds"), ("4", file));
+    assert_eq!(of("listen"), ("\"127.0.0.1:50051\"", "default"));
+    assert_eq!(of("postgres.url"), ("(hidden)", "RISKSHARE_POSTGRES__URL"));
+    assert!(!said.out.contains("secret"), "{said:?}");
+    assert_eq!(listed.len(), riskshare::config::keys().len());
+}
+
+#[test]
+fn settings_that_serve_would_refuse_are_refused_in_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let data = folder.path().join("data").to_str().unwrap().to_owned();
+    let (empty, roll) = (file("empty.pem", ""), file("principals.toml", "[[principal]]\nnme = 'x'\n"));
+    let url = file("url", "postgres://127.0.0.1/riskshare");
+    let tls = ["--tls-certificate", &empty, "--tls-private-key", &empty];
+    let clients = ["--tls-client-ca", &empty, "--tls-client-auth", "required"];
+    let mtls = ["--auth-mode", "mtls", "--auth-principals-file", &roll];
+    let collector = ["--export-syslog-url", "tls://localhost:1", "--export-syslog-ca", &empty];
+    for wrong in [
+        &["--drain-seconds", "601"][..],
+        &["--drain-seconds", "soon"],
+        &["--listen", "0.0.0.0:0"],
+        &["--config", "absent.toml"],
+        &tls,
+        &collector,
+        &["--postgres-url-file", "absent"],
+        &["--postgres-url-file", &url, "--postgres-ca", "absent.pem"],
+    ] {
+        let checked = call(&[&["check-config"], wrong].concat());
+        let served = call(&[&["serve", "--log-filter", "off", "--data-dir", &data], wrong].concat());
+        assert_eq!((checked.code, served.code), (Some(1), Some(1)), "{wrong:?}: {checked:?}");
+        assert_eq!(checked.err, served.err, "{wrong:?}");
+    }
+    let all = call(&[&["check-config"], &tls[..], &clients, &mtls, &collector].concat());
+    assert_eq!(all.code, Some(1), "{all:?}");
+    for part in ["cannot speak TLS: ", "auth.principals_file ", "export.syslog.ca: "] {
+        assert_eq!(lines_with(&all.err, part).len(), 1, "each of them is named: {all:?}");
+    }
+}
+
 fn demo(folder: &Path) -> Command {
     let mut command = program();
     command.arg("demo").env("TMPDIR", folder);
@@ -629,7 +703,7 @@ fn the_demo_takes_no_address_that_strangers_can_reach() {
     assert!(is_empty(folder.path()));
 }
 
-/// Returns the shell examples of the document, but those that serve.
+/// Returns the shell examples of the document that ask a server.
 fn examples() -> Vec<&'static str> {
     let document = include_str!("../docs/cli.md");
     document.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
@@ -654,4 +728,24 @@ fn the_examples_of_the_document_work_one_after_the_other() {
     assert!(said.out.contains("  1. Medium  score 34   alex@contoso.com\n"), "{said:?}");
     let answer = std::fs::read_to_string(desk.folder.path().join("answer.json")).unwrap();
     assert!(serde_json::from_str::<Value>(&answer).is_ok());
+}
+
+#[test]
+fn the_examples_of_the_document_that_need_no_server_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = include_str!("../docs/cli.md");
+    let examples: Vec<_> = document.split("```sh here\n").skip(1).collect();
+    assert!(!examples.is_empty());
+    for text in examples {
+        let (example, rest) = text.split_once("```").unwrap();
+        let script =
+            format!("set -e\nriskshare() {{ {} \"$@\"; }}\n{example}", env!("CARGO_BIN_EXE_riskshare"));
+        let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        let said = said(output);
+        assert_eq!((said.code, &*said.err), (Some(0), ""), "{example}: {said:?}");
+        let printed = rest.strip_prefix("\n\n```text\n").and_then(|rest| rest.split("```").next());
+        for line in printed.unwrap_or_default().lines() {
+            assert!(said.out.lines().any(|other| other == line), "{line} is not in {}", said.out);
+        }
+    }
 }

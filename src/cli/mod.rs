@@ -1,8 +1,9 @@
-//! What a person types. One file a command; all but `serve` and `version` talk to a server as any caller would,
-//! through the public API. `docs/cli.md` shows each.
+//! What a person types. One file a command; those that ask and tell talk to a server as any caller
+//! would, through the public API; `serve`, `demo`, `migrate` and those that look at a set-up do not. `docs/cli.md` shows each.
 
 mod alert_view;
 mod audit;
+mod check_config;
 mod connection;
 mod demo;
 mod enrich;
@@ -59,6 +60,7 @@ enum Command {
     Export(export::Export),
     Migrate(migrate::Migrate),
     Healthcheck(healthcheck::Healthcheck),
+    CheckConfig(Box<check_config::CheckConfig>),
     Version(version::Version),
 }
 
@@ -78,6 +80,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(audit) => audit.run().await,
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::CheckConfig(check) => check.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run().await,
         Command::Version(version) => version.run(),
     };

@@ -9,12 +9,13 @@ mod sources;
 pub use feed::{Export, ManagementApi, Metrics};
 pub use health::Health;
 pub use postgres::Postgres;
-pub use sources::Sources;
+pub use sources::{Loaded, Origin, Sources};
 
 use crate::auth::settings::Auth;
 use crate::transport;
 use crate::transport::tls;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -280,9 +281,29 @@ pub fn keys() -> BTreeSet<String> {
     keys
 }
 
-fn flatten(path: &str, value: &serde_json::Value, into: &mut BTreeSet<String>) {
+/// Whose values are shown to nobody: they hold passwords.
+const SECRETS: [&str; 1] = ["postgres.url"];
+
+impl Config {
+    /// Returns every key with its value as TOML has it, but for secrets, for which there is a word that is no TOML: a
+    /// copy without them must not pass for the whole.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(String, String)> {
+        let values = serde_json::to_value(self).unwrap_or_default();
+        let value = |key: &str| key.split('.').fold(&values, |value, name| &value[name]);
+        let shown = |key: String| match value(&key) {
+            Value::String(secret) if SECRETS.contains(&key.as_str()) && !secret.is_empty() => {
+                (key, "(hidden)".to_owned())
+            }
+            value => (key.clone(), value.to_string()),
+        };
+        keys().into_iter().map(shown).collect()
+    }
+}
+
+fn flatten(path: &str, value: &Value, into: &mut BTreeSet<String>) {
     match value {
-        serde_json::Value::Object(fields) => {
+        Value::Object(fields) => {
             for (name, value) in fields {
                 let dot = if path.is_empty() { "" } else { "." };
                 flatten(&format!("{path}{dot}{name}"), value, into);

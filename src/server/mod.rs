@@ -1,7 +1,10 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+mod check;
 mod feed;
 mod health;
+
+pub use check::check;
 
 use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
