@@ -557,6 +557,9 @@ fn settings_are_listed_with_where_they_come_from_and_without_passwords() {
     assert_eq!(of("postgres.url"), ("(hidden)", "RISKSHARE_POSTGRES__URL"));
     assert!(!said.out.contains("secret"), "{said:?}");
     assert_eq!(listed.len(), riskshare::config::keys().len());
+    let reference = call(&["check-config", "--reference"]);
+    assert_eq!(reference.code, Some(0), "{reference:?}");
+    assert!(include_str!("../docs/configuration.md").contains(&reference.out), "{reference:?}");
 }
 
 #[test]

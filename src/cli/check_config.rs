@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::flags::SettingFlags;
 use crate::cli::terminal;
 use crate::cli::terminal::visible;
-use crate::config::Loaded;
+use crate::config::{Loaded, reference};
 use crate::server;
 use clap::Args;
 use std::process::ExitCode;
@@ -23,11 +23,17 @@ use std::process::ExitCode;
 pub struct CheckConfig {
     #[command(flatten)]
     settings: SettingFlags,
+    /// Print every key with its default, its bounds and its reason, as Markdown, and check nothing.
+    #[arg(long)]
+    reference: bool,
 }
 
 impl CheckConfig {
     /// Checks.
     pub fn run(self) -> Ran {
+        if self.reference {
+            return terminal::say(&reference());
+        }
         let loaded = self.settings.sources().load_with_origins()?;
         terminal::say(&listed(&loaded))?;
         let wrong = server::check(&loaded.config);
@@ -41,9 +47,9 @@ impl CheckConfig {
 
 /// Returns a line for each key.
 fn listed(loaded: &Loaded) -> String {
-    let line = |(key, value): (String, String)| {
+    let line = |(key, value): (&str, String)| {
         let setting = visible(&format!("{key} = {value}"));
-        let origin = visible(&loaded.origin(&key).to_string());
+        let origin = visible(&loaded.origin(key).to_string());
         format!("{setting:<60}  # {origin}\n")
     };
     loaded.config.shown().into_iter().map(line).collect()

@@ -269,6 +269,7 @@ impl SettingFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, KEYS, Key};
     use clap::CommandFactory;
     use clap::Parser;
 
@@ -279,20 +280,38 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_has_the_flag_that_the_document_names() {
-        let document = include_str!("../../docs/configuration.md");
-        let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
-        let mut named = 0;
-        for row in rows {
-            let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches('`')).collect();
-            let command = Flags::command();
-            let flag = command.get_arguments().find(|flag| flag.get_long() == cells[2].strip_prefix("--"));
-            let takes_value = flag.expect(cells[2]).get_action().takes_values();
-            let value = takes_value.then_some("v");
-            let settings = Flags::parse_from(["serve", cells[2]].into_iter().chain(value)).settings;
-            assert_eq!(settings.given(), [(cells[0], value.unwrap_or("true").to_owned())], "{row}");
-            named += 1;
+    fn every_key_has_its_flag() {
+        for key in &KEYS {
+            let flag = flag_of(key);
+            let value = flag.get_action().takes_values().then_some("v");
+            let settings = Flags::parse_from(["serve", key.flag].into_iter().chain(value)).settings;
+            assert_eq!(settings.given(), [(key.name, value.unwrap_or("true").to_owned())]);
         }
-        assert_eq!(named, crate::config::keys().len());
+        let flags = Flags::command().get_arguments().count();
+        assert_eq!(flags, KEYS.len() + 1, "each of them but --config is of a key");
+    }
+
+    #[test]
+    fn a_default_in_the_help_is_the_default() {
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        let mut said = 0;
+        for key in &KEYS {
+            let help = flag_of(key).get_help().unwrap().to_string();
+            let default =
+                help.split_once("[default: ").map(|(_, rest)| rest.trim_end_matches(']').to_owned());
+            let Some(default) = default.filter(|text| !text.starts_with("by ")) else {
+                assert!(!key.value_in(&defaults).is_number(), "{}: {help}", key.name);
+                continue;
+            };
+            assert_eq!(default, key.value_in(&defaults).to_string().trim_matches('"'), "{}", key.name);
+            said += 1;
+        }
+        assert!(said > 25, "{said}");
+    }
+
+    fn flag_of(key: &Key) -> clap::Arg {
+        let command = Flags::command();
+        let flag = command.get_arguments().find(|flag| flag.get_long() == key.flag.strip_prefix("--"));
+        flag.expect(key.flag).clone()
     }
 }

@@ -1,14 +1,19 @@
 //! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
-//! `docs/configuration.md` lists every key with its default and its reason.
+//! `keys` has every key with its bounds and its reason, from which `docs/configuration.md` is written.
 
 mod feed;
 mod health;
+mod keys;
 mod postgres;
+mod reference;
 mod sources;
 
 pub use feed::{Export, ManagementApi, Metrics};
 pub use health::Health;
+pub use keys::KEYS;
 pub use postgres::Postgres;
+pub use reference::Key;
+pub use reference::reference;
 pub use sources::{Loaded, Origin, Sources};
 
 use crate::auth::settings::Auth;
@@ -21,7 +26,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Every setting of the server, checked.
+/// Every setting of the server, checked. [`KEYS`] has the bounds of each, and its reason.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -51,9 +56,9 @@ pub struct Config {
     pub health: Health,
     /// The database that several replicas share.
     pub postgres: Postgres,
-    /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
+    /// How long calls in progress may take when the server is told to stop, in seconds.
     pub drain_seconds: u64,
-    /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
+    /// How long it goes on taking calls once health says that it does not serve, in seconds.
     pub drain_pause_seconds: u64,
 }
 
@@ -103,7 +108,7 @@ pub enum TlsVersion {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
-    /// How many days a line is kept at least: 30 to 3,650.
+    /// How many days a line is kept at least.
     pub retention_days: u32,
 }
 
@@ -133,44 +138,38 @@ pub enum LogFormat {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The largest request of any service but ingest, in bytes: 64 KiB to 64 MiB.
+    /// The largest request of any service but ingest, in bytes.
     pub max_message_bytes: usize,
-    /// The largest request of the ingest service, in bytes: `max_message_bytes` to 256 MiB.
+    /// The largest request of the ingest service, in bytes.
     pub max_ingest_message_bytes: usize,
     /// The most calls in progress, but for those of settings and health, which are not counted; one more is refused
-    /// with OVERLOADED: 1 to 65,536.
+    /// with OVERLOADED.
     pub max_concurrent_requests: usize,
-    /// The bytes of requests, and again of replies, that may be in memory: `max_ingest_message_bytes` to 64 GiB.
+    /// The bytes of requests, and again of replies, that may be in memory.
     pub max_buffered_bytes: usize,
-    /// The most connections: 1 to 100,000.
+    /// The most connections.
     pub max_connections: usize,
-    /// The most connections of one address: 1 to 100,000.
+    /// The most connections of one address.
     pub max_connections_per_address: usize,
-    /// The most calls in progress on one connection: 1 to 1,024.
+    /// The most calls in progress on one connection.
     pub max_streams_per_connection: u32,
-    /// How long a call of any service but ingest may take, in seconds: 1 to 600.
+    /// How long a call of any service but ingest may take, in seconds.
     pub query_seconds: u64,
-    /// How long a call of the ingest service may take, in seconds: 1 to 600.
+    /// How long a call of the ingest service may take, in seconds.
     pub ingest_seconds: u64,
-    /// How long the next message of a stream may take to come, in seconds: 1 to 3,600.
+    /// How long the next message of a stream may take to come, in seconds.
     pub stream_idle_seconds: u64,
-    /// How long a reply may wait for its reader, in seconds: 1 to 3,600.
+    /// How long a reply may wait for its reader, in seconds.
     pub reply_seconds: u64,
-    /// How old a connection becomes, in seconds: 10 to 86,400.
+    /// How old a connection becomes, in seconds.
     pub connection_seconds: u64,
-    /// How often a tenant may be asked about each second: 0, which is no limit, to 1,000,000.
+    /// How often a tenant may be asked about each second.
     pub tenant_requests_per_second: u32,
-    /// How many refusals of a principal, for want of a role or a tenant, are written down each minute: 0, which is no
-    /// limit, to 100,000.
+    /// How many refusals of a principal, for want of a role or a tenant, are written down each minute.
     pub denials_per_minute: u32,
 }
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-const DRAIN_SECONDS_MAX: u64 = 600;
-const CONCURRENT_REQUESTS_MAX: usize = 65_536;
-const DRAIN_PAUSE_SECONDS_MAX: u64 = 60;
-const CONNECTIONS_MAX: usize = 100_000;
+const MIB: usize = 1 << 20;
 
 impl Default for Config {
     fn default() -> Self {
@@ -281,23 +280,17 @@ pub fn keys() -> BTreeSet<String> {
     keys
 }
 
-/// Whose values are shown to nobody: they hold passwords.
-const SECRETS: [&str; 1] = ["postgres.url"];
-
 impl Config {
     /// Returns every key with its value as TOML has it, but for secrets, for which there is a word that is no TOML: a
     /// copy without them must not pass for the whole.
     #[must_use]
-    pub fn shown(&self) -> Vec<(String, String)> {
-        let values = serde_json::to_value(self).unwrap_or_default();
-        let value = |key: &str| key.split('.').fold(&values, |value, name| &value[name]);
-        let shown = |key: String| match value(&key) {
-            Value::String(secret) if SECRETS.contains(&key.as_str()) && !secret.is_empty() => {
-                (key, "(hidden)".to_owned())
-            }
-            value => (key.clone(), value.to_string()),
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let settings = serde_json::to_value(self).unwrap_or_default();
+        let shown = |key: &'static Key| match key.value_in(&settings) {
+            Value::String(secret) if key.is_secret && !secret.is_empty() => (key.name, "(hidden)".to_owned()),
+            value => (key.name, value.to_string()),
         };
-        keys().into_iter().map(shown).collect()
+        KEYS.iter().map(shown).collect()
     }
 }
 
@@ -327,38 +320,14 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let limits = &self.limits;
-        let small = limits.max_message_bytes;
+        reference::check_numbers(self)?;
         bound("data_dir", !self.data_dir.as_os_str().is_empty(), "must name a directory")?;
         bound(
             "log.filter",
             self.log.is_readable(),
             "must be a filter such as `info` or `warn,riskshare=debug`",
         )?;
-        bound(
-            "limits.max_message_bytes",
-            (64 * KIB..=64 * MIB).contains(&small),
-            "must be 65536 to 67108864 (64 KiB to 64 MiB)",
-        )?;
-        bound(
-            "limits.max_ingest_message_bytes",
-            (small..=256 * MIB).contains(&limits.max_ingest_message_bytes),
-            "must be limits.max_message_bytes to 268435456 (256 MiB)",
-        )?;
-        bound(
-            "limits.max_concurrent_requests",
-            (1..=CONCURRENT_REQUESTS_MAX).contains(&limits.max_concurrent_requests),
-            "must be 1 to 65536",
-        )?;
         self.auth.check().or_else(|(key, rule)| bound(key, false, rule))?;
-        bound(
-            "audit.retention_days",
-            (30..=3_650).contains(&self.audit.retention_days),
-            "must be 30 to 3650",
-        )?;
-        bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
-        bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
-        limits.check()?;
         self.export.check()?;
         self.metrics.check()?;
         self.health.check()?;
@@ -409,45 +378,6 @@ impl Config {
             age: Duration::from_secs(limits.connection_seconds),
             ..transport::limits::Limits::default()
         }
-    }
-}
-
-impl Limits {
-    fn check(&self) -> Result<(), ConfigError> {
-        let seconds =
-            |key, value, max| bound(key, (1..=max).contains(&value), &format!("must be 1 to {max}"));
-        let connections = "must be 1 to 100000";
-        bound(
-            "limits.max_buffered_bytes",
-            (self.max_ingest_message_bytes..=64 * 1_024 * MIB).contains(&self.max_buffered_bytes),
-            "must be limits.max_ingest_message_bytes to 68719476736 (64 GiB)",
-        )?;
-        bound("limits.max_connections", (1..=CONNECTIONS_MAX).contains(&self.max_connections), connections)?;
-        bound(
-            "limits.max_connections_per_address",
-            (1..=CONNECTIONS_MAX).contains(&self.max_connections_per_address),
-            connections,
-        )?;
-        bound(
-            "limits.max_streams_per_connection",
-            (1..=1_024).contains(&self.max_streams_per_connection),
-            "must be 1 to 1024",
-        )?;
-        seconds("limits.query_seconds", self.query_seconds, 600)?;
-        seconds("limits.ingest_seconds", self.ingest_seconds, 600)?;
-        seconds("limits.stream_idle_seconds", self.stream_idle_seconds, 3_600)?;
-        seconds("limits.reply_seconds", self.reply_seconds, 3_600)?;
-        bound(
-            "limits.connection_seconds",
-            (10..=86_400).contains(&self.connection_seconds),
-            "must be 10 to 86400",
-        )?;
-        bound(
-            "limits.tenant_requests_per_second",
-            self.tenant_requests_per_second <= 1_000_000,
-            "must be 0 to 1000000",
-        )?;
-        bound("limits.denials_per_minute", self.denials_per_minute <= 100_000, "must be 0 to 100000")
     }
 }
 
@@ -883,27 +813,5 @@ mod tests {
             error(&[certificate, key, ("RISKSHARE_TLS__CLIENT_CA", "a")]).starts_with("tls.client_ca must")
         );
         assert!(error(&[("RISKSHARE_TLS__CLIENT_AUTH", "required")]).starts_with("tls.client_auth must"));
-    }
-
-    #[test]
-    fn the_document_has_every_key_with_its_default() {
-        let document = include_str!("../../docs/configuration.md");
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        for key in keys() {
-            let value = key.split('.').fold(&defaults, |value, name| &value[name]);
-            let row = format!("| `{key}` | `{}` |", value.to_string().trim_matches('"'));
-            assert!(document.contains(&row), "docs/configuration.md has no row {row}");
-        }
-    }
-
-    #[test]
-    fn the_sample_file_of_the_document_says_what_holds_without_it() {
-        let document = include_str!("../../docs/configuration.md");
-        let sample = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        assert_eq!(with_file(sample).unwrap(), Config::default());
-        for key in keys() {
-            let name = key.rsplit('.').next().unwrap();
-            assert!(sample.contains(&format!("\n{name} = ")), "the sample leaves out {key}");
-        }
     }
 }
