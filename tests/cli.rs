@@ -142,6 +142,63 @@ fn help_and_version_are_no_failures_and_bad_arguments_are_64() {
 }
 
 #[test]
+fn the_versions_of_all_that_is_kept_are_one_json_object() {
+    let said = call(&["version", "--json"]);
+    let versions: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said.code, Some(0));
+    let names: Vec<_> = versions.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["commit", "name", "proto_package", "schema_version", "storage_format_version", "version"];
+    assert_eq!(names, expected);
+    assert_eq!(versions["version"], env!("CARGO_PKG_VERSION"));
+    let files = prost_reflect::DescriptorPool::decode(riskshare::pb::DESCRIPTORS).unwrap();
+    let package = versions["proto_package"].as_str().unwrap();
+    assert!(files.services().any(|service| service.parent_file().package_name() == package), "{package}");
+    let is_commit = |text: &str| text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(versions["commit"].as_str().is_none_or(is_commit), "{versions}");
+}
+
+/// Asks the shell what it would complete, as it does when Tab is pressed.
+#[test]
+fn a_shell_completes_commands_and_flags_by_the_script() {
+    let script = call(&["completions", "bash"]);
+    assert_eq!((script.code, &*script.err), (Some(0), ""));
+    let completed = |typed: &str| {
+        let ask = format!(
+            "{}\nCOMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _riskshare riskshare \"${{COMP_WORDS[$COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script.out
+        );
+        said(Command::new("bash").args(["-c", &ask]).output().unwrap()).out
+    };
+    assert_eq!(completed("riskshare heal"), "healthcheck\n");
+    assert_eq!(completed("riskshare serve --drain-p"), "--drain-pause-seconds\n");
+    for shell in ["elvish", "fish", "powershell", "zsh"] {
+        let script = call(&["completions", shell]);
+        assert!(script.code == Some(0) && script.out.contains("drain-pause-seconds"), "{shell}");
+    }
+    assert_eq!(call(&["completions", "dos"]).code, Some(64));
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("share/man1");
+    let said = call(&["man", "--directory", written.to_str().unwrap()]);
+    assert_eq!((said.code, &*said.out, &*said.err), (Some(0), "", ""));
+    for (page, part) in [
+        ("riskshare.1", "DLP alert queues"),
+        ("riskshare-serve.1", "drain"),
+        ("riskshare-settings-set.1", "lookback"),
+        ("riskshare-healthcheck.1", "SERVING"),
+    ] {
+        let text = std::fs::read_to_string(written.join(page)).unwrap();
+        assert!(text.contains(".TH ") && text.contains(part), "{page}: {text}");
+    }
+    let first = call(&["man"]);
+    assert!(first.out.contains(".SH SUBCOMMANDS"), "{first:?}");
+}
+
+#[test]
 fn records_of_files_and_of_stdin_are_counted_by_what_became_of_them() {
     let desk = Desk::new();
     let ignored = json!({"Id": "i-1", "CreationTime": "2026-05-04T12:30:00", "RecordType": 63, "UserId": "a@b.c",

@@ -4,6 +4,7 @@
 mod alert_view;
 mod audit;
 mod check_config;
+mod completions;
 mod connection;
 mod demo;
 mod enrich;
@@ -15,6 +16,7 @@ mod healthcheck;
 mod ingest;
 mod input;
 mod json;
+mod man;
 mod migrate;
 mod serve;
 mod settings;
@@ -61,6 +63,8 @@ enum Command {
     Migrate(migrate::Migrate),
     Healthcheck(healthcheck::Healthcheck),
     CheckConfig(Box<check_config::CheckConfig>),
+    Completions(completions::Completions),
+    Man(man::ManPages),
     Version(version::Version),
 }
 
@@ -82,6 +86,8 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(migrate) => migrate.run().await,
         Command::CheckConfig(check) => check.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run().await,
+        Command::Completions(completions) => completions.run(),
+        Command::Man(pages) => pages.run(),
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {

@@ -22,6 +22,7 @@ pub(in crate::store) mod tests;
 
 pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;
+pub use folder::FORMAT_VERSION;
 
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::content::{Content, ContentQuery};
