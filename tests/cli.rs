@@ -142,6 +142,63 @@ fn help_and_version_are_no_failures_and_bad_arguments_are_64() {
 }
 
 #[test]
+fn the_versions_of_all_that_is_kept_are_one_json_object() {
+    let said = call(&["version", "--json"]);
+    let versions: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said.code, Some(0));
+    let names: Vec<_> = versions.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["commit", "name", "proto_package", "schema_version", "storage_format_version", "version"];
+    assert_eq!(names, expected);
+    assert_eq!(versions["version"], env!("CARGO_PKG_VERSION"));
+    let files = prost_reflect::DescriptorPool::decode(riskshare::pb::DESCRIPTORS).unwrap();
+    let package = versions["proto_package"].as_str().unwrap();
+    assert!(files.services().any(|service| service.parent_file().package_name() == package), "{package}");
+    let is_commit = |text: &str| text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(versions["commit"].as_str().is_none_or(is_commit), "{versions}");
+}
+
+/// Asks the shell what it would complete, as it does when Tab is pressed.
+#[test]
+fn a_shell_completes_commands_and_flags_by_the_script() {
+    let script = call(&["completions", "bash"]);
+    assert_eq!((script.code, &*script.err), (Some(0), ""));
+    let completed = |typed: &str| {
+        let ask = format!(
+            "{}\nCOMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _riskshare riskshare \"${{COMP_WORDS[$COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script.out
+        );
+        said(Command::new("bash").args(["-c", &ask]).output().unwrap()).out
+    };
+    assert_eq!(completed("riskshare heal"), "healthcheck\n");
+    assert_eq!(completed("riskshare serve --drain-p"), "--drain-pause-seconds\n");
+    for shell in ["elvish", "fish", "powershell", "zsh"] {
+        let script = call(&["completions", shell]);
+        assert!(script.code == Some(0) && script.out.contains("drain-pause-seconds"), "{shell}");
+    }
+    assert_eq!(call(&["completions", "dos"]).code, Some(64));
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("share/man1");
+    let said = call(&["man", "--directory", written.to_str().unwrap()]);
+    assert_eq!((said.code, &*said.out, &*said.err), (Some(0), "", ""));
+    for (page, part) in [
+        ("riskshare.1", "DLP alert queues"),
+        ("riskshare-serve.1", "drain"),
+        ("riskshare-settings-set.1", "lookback"),
+        ("riskshare-healthcheck.1", "SERVING"),
+    ] {
+        let text = std::fs::read_to_string(written.join(page)).unwrap();
+        assert!(text.contains(".TH ") && text.contains(part), "{page}: {text}");
+    }
+    let first = call(&["man"]);
+    assert!(first.out.contains(".SH SUBCOMMANDS"), "{first:?}");
+}
+
+#[test]
 fn records_of_files_and_of_stdin_are_counted_by_what_became_of_them() {
     let desk = Desk::new();
     let ignored = json!({"Id": "i-1", "CreationTime": "2026-05-04T12:30:00", "RecordType": 63, "UserId": "a@b.c",
@@ -215,6 +272,64 @@ fn a_server_that_cannot_be_reached_is_exit_code_2() {
     let said = call(&["settings", "get", "--tenant", TENANT, "--server", "ftp://x"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("--server ftp://x: must be of the form http://"), "{said:?}");
+}
+
+#[test]
+fn a_healthcheck_is_0_when_the_server_serves_and_1_for_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, line) = started(serve(folder.path(), &["--health-listen", "127.0.0.1:0"]));
+    let server = line.split_whitespace().last().unwrap().to_owned();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let own = line.trim().strip_prefix("health is on http://").expect(&line).to_owned();
+    let ask = |at: &[&str], service: &[&str]| call(&[&["healthcheck"], at, service].concat());
+    for at in [["--server", &server], ["--address", &own]] {
+        for service in [&[][..], &["--service", "live"], &["--service", "riskshare.v1.IngestService"]] {
+            let said = ask(&at, service);
+            assert_eq!((said.code, &*said.out, &*said.err), (Some(0), "SERVING\n", ""), "{at:?} {service:?}");
+        }
+        let unknown = ask(&at, &["--service", "nobody"]);
+        assert_eq!((unknown.code, &*unknown.out), (Some(1), ""), "{unknown:?}");
+        assert!(unknown.err.ends_with(" knows no service of the name nobody\n"), "{unknown:?}");
+    }
+    send_signal(&child, "-KILL");
+    child.wait().unwrap();
+    let gone = ask(&["--server", &server], &[]);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(gone.err.starts_with(&format!("riskshare: cannot reach {server}: ")), "{gone:?}");
+    let both = ask(&["--server", &server, "--address", &own], &[]);
+    assert_eq!(both.code, Some(64), "{both:?}");
+}
+
+#[test]
+fn a_healthcheck_of_a_server_that_is_told_to_stop_is_1_and_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, line) = started(serve(folder.path(), &["--drain-pause-seconds", "60"]));
+    let server = line.split_whitespace().last().unwrap().to_owned();
+    let ask = |service: &str| call(&["healthcheck", "--server", &server, "--service", service]);
+    assert_eq!(ask("").code, Some(0));
+    send_signal(&child, "-TERM");
+    let told = loop {
+        let said = ask("");
+        if said.code != Some(0) {
+            break said;
+        }
+    };
+    assert_eq!((told.code, &*told.out), (Some(1), ""));
+    assert_eq!(told.err, format!("riskshare: {server}: the whole of it is NOT_SERVING\n"));
+    assert_eq!(ask("live").code, Some(0));
+    send_signal(&child, "-TERM"); // The second one: there is no time.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A port that takes connections in and says nothing.
+#[test]
+fn a_healthcheck_waits_for_no_answer_longer_than_its_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let said = call(&["healthcheck", "--address", &address]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.err, format!("riskshare: http://{address} does not answer within 3s\n"));
 }
 
 #[test]
@@ -464,6 +579,83 @@ fn a_setting_that_does_not_exist_stops_the_server_before_it_starts() {
     assert_eq!((said.code, &*said.err), (Some(1), "riskshare: drain_seconds must be 0 to 600\n"));
 }
 
+/// Returns the lines of a listing of settings: key, value, origin.
+fn settings_in(listing: &str) -> Vec<(String, String, String)> {
+    let cut = |line: &str| {
+        let (setting, origin) = line.split_once("  # ").expect(line);
+        let (key, value) = setting.split_once(" = ").expect(line);
+        (key.to_owned(), value.trim_end().to_owned(), origin.to_owned())
+    };
+    listing.lines().map(cut).collect()
+}
+
+#[test]
+fn settings_are_listed_with_where_they_come_from_and_without_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("riskshare.toml");
+    std::fs::write(&file, "drain_seconds = 7\n[limits]\nquery_seconds = 3\ningest_seconds = 4\n").unwrap();
+    let file = file.to_str().unwrap();
+    let output = program()
+        .args(["check-config", "--config", file, "--drain-seconds", "9"])
+        .env("RISKSHARE_LIMITS__QUERY_SECONDS", "5")
+        .env("RISKSHARE_POSTGRES__URL", "postgres://riskshare:secret@db/riskshare")
+        .output();
+    let said = said(output.unwrap());
+    assert_eq!((said.code, &*said.err), (Some(0), ""), "{said:?}");
+    let listed = settings_in(&said.out);
+    let of = |key: &str| {
+        let (_, value, origin) = listed.iter().find(|(name, ..)| name == key).expect(key);
+        (value.as_str(), origin.as_str())
+    };
+    assert_eq!(of("drain_seconds"), ("9", "flag"));
+    assert_eq!(of("limits.query_seconds"), ("5", "RISKSHARE_LIMITS__QUERY_SECONDS"));
+    assert_eq!(of("limits.ingest_seconds"), ("4", file));
+    assert_eq!(of("listen"), ("\"127.0.0.1:50051\"", "default"));
+    assert_eq!(of("postgres.url"), ("(hidden)", "RISKSHARE_POSTGRES__URL"));
+    assert!(!said.out.contains("secret"), "{said:?}");
+    assert_eq!(listed.len(), riskshare::config::keys().len());
+    let reference = call(&["check-config", "--reference"]);
+    assert_eq!(reference.code, Some(0), "{reference:?}");
+    assert!(include_str!("../docs/configuration.md").contains(&reference.out), "{reference:?}");
+}
+
+#[test]
+fn settings_that_serve_would_refuse_are_refused_in_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let data = folder.path().join("data").to_str().unwrap().to_owned();
+    let (empty, roll) = (file("empty.pem", ""), file("principals.toml", "[[principal]]\nnme = 'x'\n"));
+    let url = file("url", "postgres://127.0.0.1/riskshare");
+    let tls = ["--tls-certificate", &empty, "--tls-private-key", &empty];
+    let clients = ["--tls-client-ca", &empty, "--tls-client-auth", "required"];
+    let mtls = ["--auth-mode", "mtls", "--auth-principals-file", &roll];
+    let collector = ["--export-syslog-url", "tls://localhost:1", "--export-syslog-ca", &empty];
+    for wrong in [
+        &["--drain-seconds", "601"][..],
+        &["--drain-seconds", "soon"],
+        &["--listen", "0.0.0.0:0"],
+        &["--config", "absent.toml"],
+        &tls,
+        &collector,
+        &["--postgres-url-file", "absent"],
+        &["--postgres-url-file", &url, "--postgres-ca", "absent.pem"],
+    ] {
+        let checked = call(&[&["check-config"], wrong].concat());
+        let served = call(&[&["serve", "--log-filter", "off", "--data-dir", &data], wrong].concat());
+        assert_eq!((checked.code, served.code), (Some(1), Some(1)), "{wrong:?}: {checked:?}");
+        assert_eq!(checked.err, served.err, "{wrong:?}");
+    }
+    let all = call(&[&["check-config"], &tls[..], &clients, &mtls, &collector].concat());
+    assert_eq!(all.code, Some(1), "{all:?}");
+    for part in ["cannot speak TLS: ", "auth.principals_file ", "export.syslog.ca: "] {
+        assert_eq!(lines_with(&all.err, part).len(), 1, "each of them is named: {all:?}");
+    }
+}
+
 fn demo(folder: &Path) -> Command {
     let mut command = program();
     command.arg("demo").env("TMPDIR", folder);
@@ -571,7 +763,7 @@ fn the_demo_takes_no_address_that_strangers_can_reach() {
     assert!(is_empty(folder.path()));
 }
 
-/// Returns the shell examples of the document, but those that serve.
+/// Returns the shell examples of the document that ask a server.
 fn examples() -> Vec<&'static str> {
     let document = include_str!("../docs/cli.md");
     document.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
@@ -596,4 +788,24 @@ fn the_examples_of_the_document_work_one_after_the_other() {
     assert!(said.out.contains("  1. Medium  score 34   alex@contoso.com\n"), "{said:?}");
     let answer = std::fs::read_to_string(desk.folder.path().join("answer.json")).unwrap();
     assert!(serde_json::from_str::<Value>(&answer).is_ok());
+}
+
+#[test]
+fn the_examples_of_the_document_that_need_no_server_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = include_str!("../docs/cli.md");
+    let examples: Vec<_> = document.split("```sh here\n").skip(1).collect();
+    assert!(!examples.is_empty());
+    for text in examples {
+        let (example, rest) = text.split_once("```").unwrap();
+        let script =
+            format!("set -e\nriskshare() {{ {} \"$@\"; }}\n{example}", env!("CARGO_BIN_EXE_riskshare"));
+        let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        let said = said(output);
+        assert_eq!((said.code, &*said.err), (Some(0), ""), "{example}: {said:?}");
+        let printed = rest.strip_prefix("\n\n```text\n").and_then(|rest| rest.split("```").next());
+        for line in printed.unwrap_or_default().lines() {
+            assert!(said.out.lines().any(|other| other == line), "{line} is not in {}", said.out);
+        }
+    }
 }

@@ -1,17 +1,22 @@
-//! What a person types. One file a command; all but `serve` and `version` talk to a server as any caller would,
-//! through the public API. `docs/cli.md` shows each.
+//! What a person types. One file a command; those that ask and tell talk to a server as any caller
+//! would, through the public API; `serve`, `demo`, `migrate` and those that look at a set-up do not. `docs/cli.md` shows each.
 
 mod alert_view;
 mod audit;
+mod check_config;
+mod completions;
 mod connection;
 mod demo;
 mod enrich;
 mod export;
 mod failure;
 mod feed;
+mod flags;
+mod healthcheck;
 mod ingest;
 mod input;
 mod json;
+mod man;
 mod migrate;
 mod migrate_store;
 mod serve;
@@ -58,6 +63,10 @@ enum Command {
     Export(export::Export),
     Migrate(migrate::Migrate),
     MigrateStore(Box<migrate_store::MigrateStore>),
+    Healthcheck(healthcheck::Healthcheck),
+    CheckConfig(Box<check_config::CheckConfig>),
+    Completions(completions::Completions),
+    Man(man::ManPages),
     Version(version::Version),
 }
 
@@ -78,6 +87,10 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::MigrateStore(migrate) => migrate.run().await,
+        Command::CheckConfig(check) => check.run(),
+        Command::Healthcheck(healthcheck) => healthcheck.run().await,
+        Command::Completions(completions) => completions.run(),
+        Command::Man(pages) => pages.run(),
         Command::Version(version) => version.run(),
     };
     ran.unwrap_or_else(|failure| {

@@ -1,23 +1,32 @@
 //! The server's settings: flags > `RISKSHARE_*` > file > defaults. The only module that reads the environment.
-//! `docs/configuration.md` lists every key with its default and its reason.
+//! `keys` has every key with its bounds and its reason, from which `docs/configuration.md` is written.
 
 mod feed;
+mod health;
+mod keys;
 mod postgres;
+mod reference;
+mod sources;
 
 pub use feed::{Export, ManagementApi, Metrics};
+pub use health::Health;
+pub use keys::KEYS;
 pub use postgres::Postgres;
+pub use reference::Key;
+pub use reference::reference;
+pub use sources::{Loaded, Origin, Sources};
 
 use crate::auth::settings::Auth;
 use crate::transport;
 use crate::transport::tls;
-use ::config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Every setting of the server, checked.
+/// Every setting of the server, checked. [`KEYS`] has the bounds of each, and its reason.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -43,11 +52,13 @@ pub struct Config {
     pub export: Export,
     /// Metrics.
     pub metrics: Metrics,
+    /// Health, on a port of its own.
+    pub health: Health,
     /// The database that several replicas share.
     pub postgres: Postgres,
-    /// How long calls in progress may take when the server is told to stop, in seconds: 0 to 600.
+    /// How long calls in progress may take when the server is told to stop, in seconds.
     pub drain_seconds: u64,
-    /// How long it goes on taking calls once health says that it does not serve, in seconds: 0 to 60.
+    /// How long it goes on taking calls once health says that it does not serve, in seconds.
     pub drain_pause_seconds: u64,
 }
 
@@ -97,7 +108,7 @@ pub enum TlsVersion {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
-    /// How many days a line is kept at least: 30 to 3,650.
+    /// How many days a line is kept at least.
     pub retention_days: u32,
 }
 
@@ -127,44 +138,38 @@ pub enum LogFormat {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The largest request of any service but ingest, in bytes: 64 KiB to 64 MiB.
+    /// The largest request of any service but ingest, in bytes.
     pub max_message_bytes: usize,
-    /// The largest request of the ingest service, in bytes: `max_message_bytes` to 256 MiB.
+    /// The largest request of the ingest service, in bytes.
     pub max_ingest_message_bytes: usize,
     /// The most calls in progress, but for those of settings and health, which are not counted; one more is refused
-    /// with OVERLOADED: 1 to 65,536.
+    /// with OVERLOADED.
     pub max_concurrent_requests: usize,
-    /// The bytes of requests, and again of replies, that may be in memory: `max_ingest_message_bytes` to 64 GiB.
+    /// The bytes of requests, and again of replies, that may be in memory.
     pub max_buffered_bytes: usize,
-    /// The most connections: 1 to 100,000.
+    /// The most connections.
     pub max_connections: usize,
-    /// The most connections of one address: 1 to 100,000.
+    /// The most connections of one address.
     pub max_connections_per_address: usize,
-    /// The most calls in progress on one connection: 1 to 1,024.
+    /// The most calls in progress on one connection.
     pub max_streams_per_connection: u32,
-    /// How long a call of any service but ingest may take, in seconds: 1 to 600.
+    /// How long a call of any service but ingest may take, in seconds.
     pub query_seconds: u64,
-    /// How long a call of the ingest service may take, in seconds: 1 to 600.
+    /// How long a call of the ingest service may take, in seconds.
     pub ingest_seconds: u64,
-    /// How long the next message of a stream may take to come, in seconds: 1 to 3,600.
+    /// How long the next message of a stream may take to come, in seconds.
     pub stream_idle_seconds: u64,
-    /// How long a reply may wait for its reader, in seconds: 1 to 3,600.
+    /// How long a reply may wait for its reader, in seconds.
     pub reply_seconds: u64,
-    /// How old a connection becomes, in seconds: 10 to 86,400.
+    /// How old a connection becomes, in seconds.
     pub connection_seconds: u64,
-    /// How often a tenant may be asked about each second: 0, which is no limit, to 1,000,000.
+    /// How often a tenant may be asked about each second.
     pub tenant_requests_per_second: u32,
-    /// How many refusals of a principal, for want of a role or a tenant, are written down each minute: 0, which is no
-    /// limit, to 100,000.
+    /// How many refusals of a principal, for want of a role or a tenant, are written down each minute.
     pub denials_per_minute: u32,
 }
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-const DRAIN_SECONDS_MAX: u64 = 600;
-const CONCURRENT_REQUESTS_MAX: usize = 65_536;
-const DRAIN_PAUSE_SECONDS_MAX: u64 = 60;
-const CONNECTIONS_MAX: usize = 100_000;
+const MIB: usize = 1 << 20;
 
 impl Default for Config {
     fn default() -> Self {
@@ -180,6 +185,7 @@ impl Default for Config {
             management_api: ManagementApi::default(),
             export: Export::default(),
             metrics: Metrics::default(),
+            health: Health::default(),
             postgres: Postgres::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
@@ -265,81 +271,6 @@ pub enum ConfigError {
     },
 }
 
-/// Where settings come from, the strongest first. [`Sources::of_process`] reads the real environment.
-#[derive(Clone, Default, Debug)]
-pub struct Sources {
-    /// Keys and values of flags.
-    pub flags: Vec<(&'static str, String)>,
-    /// The variables whose names begin with `RISKSHARE_`.
-    pub env: HashMap<String, String>,
-    /// The file that a flag names; `RISKSHARE_CONFIG` is read without it.
-    pub file: Option<PathBuf>,
-}
-
-const PREFIX: &str = "RISKSHARE_";
-const FILE_VARIABLE: &str = "RISKSHARE_CONFIG";
-/// Is for the commands that call a server, and means nothing to the server.
-const TOKEN_VARIABLE: &str = "RISKSHARE_TOKEN_FILE";
-
-impl Sources {
-    /// Returns the sources of this process.
-    #[must_use]
-    pub fn of_process(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Self {
-        let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
-        let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-        Self { flags, env: all.filter(|(name, _)| name.starts_with(PREFIX)).collect(), file }
-    }
-
-    /// Reads them.
-    ///
-    /// # Errors
-    /// Names the file, the key and the bound at fault.
-    pub fn load(mut self) -> Result<Config, ConfigError> {
-        let named = self.env.remove(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        self.env.remove(TOKEN_VARIABLE);
-        let mut builder = ::config::Config::builder();
-        if let Some(path) = self.file.or(named) {
-            let text = read(&path)?;
-            refuse_unknown_keys(&path, &text)?;
-            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
-        }
-        refuse_unknown_variables(&self.env)?;
-        let env = Environment::with_prefix("RISKSHARE").prefix_separator("_").separator("__");
-        builder = builder.add_source(env.source(Some(self.env)));
-        for (key, value) in self.flags {
-            builder = builder.set_override(key, value)?;
-        }
-        let config: Config = builder.build()?.try_deserialize()?;
-        config.check()?;
-        Ok(config)
-    }
-}
-
-fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })
-}
-
-fn refuse_unknown_keys(path: &Path, text: &str) -> Result<(), ConfigError> {
-    let file = ::config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build()?;
-    let mut found = BTreeSet::new();
-    flatten("", &file.try_deserialize()?, &mut found);
-    match found.difference(&keys()).next() {
-        Some(key) => Err(ConfigError::UnknownKey { place: path.display().to_string(), key: key.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn refuse_unknown_variables(env: &HashMap<String, String>) -> Result<(), ConfigError> {
-    let keys = keys();
-    let key_of = |name: &str| name[PREFIX.len()..].replace("__", ".").to_lowercase();
-    let mut unknown: Vec<_> = env.keys().filter(|name| !keys.contains(&key_of(name))).collect();
-    unknown.sort();
-    match unknown.first() {
-        Some(name) => Err(ConfigError::UnknownKey { place: (*name).clone(), key: key_of(name) }),
-        None => Ok(()),
-    }
-}
-
 /// Returns every key, dotted: what the defaults hold.
 #[must_use]
 pub fn keys() -> BTreeSet<String> {
@@ -349,9 +280,23 @@ pub fn keys() -> BTreeSet<String> {
     keys
 }
 
-fn flatten(path: &str, value: &serde_json::Value, into: &mut BTreeSet<String>) {
+impl Config {
+    /// Returns every key with its value as TOML has it, but for secrets, for which there is a word that is no TOML: a
+    /// copy without them must not pass for the whole.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let settings = serde_json::to_value(self).unwrap_or_default();
+        let shown = |key: &'static Key| match key.value_in(&settings) {
+            Value::String(secret) if key.is_secret && !secret.is_empty() => (key.name, "(hidden)".to_owned()),
+            value => (key.name, value.to_string()),
+        };
+        KEYS.iter().map(shown).collect()
+    }
+}
+
+fn flatten(path: &str, value: &Value, into: &mut BTreeSet<String>) {
     match value {
-        serde_json::Value::Object(fields) => {
+        Value::Object(fields) => {
             for (name, value) in fields {
                 let dot = if path.is_empty() { "" } else { "." };
                 flatten(&format!("{path}{dot}{name}"), value, into);
@@ -375,40 +320,17 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let limits = &self.limits;
-        let small = limits.max_message_bytes;
+        reference::check_numbers(self)?;
         bound("data_dir", !self.data_dir.as_os_str().is_empty(), "must name a directory")?;
         bound(
             "log.filter",
             self.log.is_readable(),
             "must be a filter such as `info` or `warn,riskshare=debug`",
         )?;
-        bound(
-            "limits.max_message_bytes",
-            (64 * KIB..=64 * MIB).contains(&small),
-            "must be 65536 to 67108864 (64 KiB to 64 MiB)",
-        )?;
-        bound(
-            "limits.max_ingest_message_bytes",
-            (small..=256 * MIB).contains(&limits.max_ingest_message_bytes),
-            "must be limits.max_message_bytes to 268435456 (256 MiB)",
-        )?;
-        bound(
-            "limits.max_concurrent_requests",
-            (1..=CONCURRENT_REQUESTS_MAX).contains(&limits.max_concurrent_requests),
-            "must be 1 to 65536",
-        )?;
         self.auth.check().or_else(|(key, rule)| bound(key, false, rule))?;
-        bound(
-            "audit.retention_days",
-            (30..=3_650).contains(&self.audit.retention_days),
-            "must be 30 to 3650",
-        )?;
-        bound("drain_seconds", self.drain_seconds <= DRAIN_SECONDS_MAX, "must be 0 to 600")?;
-        bound("drain_pause_seconds", self.drain_pause_seconds <= DRAIN_PAUSE_SECONDS_MAX, "must be 0 to 60")?;
-        limits.check()?;
         self.export.check()?;
         self.metrics.check()?;
+        self.health.check()?;
         self.postgres.check()?;
         self.management_api.check(self)?;
         self.tls.check()?;
@@ -456,45 +378,6 @@ impl Config {
             age: Duration::from_secs(limits.connection_seconds),
             ..transport::limits::Limits::default()
         }
-    }
-}
-
-impl Limits {
-    fn check(&self) -> Result<(), ConfigError> {
-        let seconds =
-            |key, value, max| bound(key, (1..=max).contains(&value), &format!("must be 1 to {max}"));
-        let connections = "must be 1 to 100000";
-        bound(
-            "limits.max_buffered_bytes",
-            (self.max_ingest_message_bytes..=64 * 1_024 * MIB).contains(&self.max_buffered_bytes),
-            "must be limits.max_ingest_message_bytes to 68719476736 (64 GiB)",
-        )?;
-        bound("limits.max_connections", (1..=CONNECTIONS_MAX).contains(&self.max_connections), connections)?;
-        bound(
-            "limits.max_connections_per_address",
-            (1..=CONNECTIONS_MAX).contains(&self.max_connections_per_address),
-            connections,
-        )?;
-        bound(
-            "limits.max_streams_per_connection",
-            (1..=1_024).contains(&self.max_streams_per_connection),
-            "must be 1 to 1024",
-        )?;
-        seconds("limits.query_seconds", self.query_seconds, 600)?;
-        seconds("limits.ingest_seconds", self.ingest_seconds, 600)?;
-        seconds("limits.stream_idle_seconds", self.stream_idle_seconds, 3_600)?;
-        seconds("limits.reply_seconds", self.reply_seconds, 3_600)?;
-        bound(
-            "limits.connection_seconds",
-            (10..=86_400).contains(&self.connection_seconds),
-            "must be 10 to 86400",
-        )?;
-        bound(
-            "limits.tenant_requests_per_second",
-            self.tenant_requests_per_second <= 1_000_000,
-            "must be 0 to 1000000",
-        )?;
-        bound("limits.denials_per_minute", self.denials_per_minute <= 100_000, "must be 0 to 100000")
     }
 }
 
@@ -567,7 +450,9 @@ pub fn no_color() -> bool {
 mod tests {
     use super::*;
     use crate::auth::settings::{Mode, Oidc};
+    use crate::config::sources::PREFIX;
     use crate::delivery::sender::Format;
+    use std::collections::HashMap;
 
     fn env(variables: &[(&str, &str)]) -> HashMap<String, String> {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -667,6 +552,7 @@ mod tests {
             ("RISKSHARE_EXPORT__FILE__PATH", "f"),
             ("RISKSHARE_EXPORT__FILE__FORMAT", "cef"),
             ("RISKSHARE_METRICS__LISTEN", "0.0.0.0:9464"),
+            ("RISKSHARE_HEALTH__LISTEN", "0.0.0.0:50052"),
             ("RISKSHARE_POSTGRES__URL", "postgres://db"),
             ("RISKSHARE_POSTGRES__URL_FILE", ""),
             ("RISKSHARE_POSTGRES__CA", "p"),
@@ -737,6 +623,7 @@ mod tests {
                 file: feed::File { path: "f".into(), format: Format::Cef },
             },
             metrics: Metrics { listen: "0.0.0.0:9464".into() },
+            health: Health { listen: "0.0.0.0:50052".into() },
             postgres: Postgres {
                 url: "postgres://db".into(),
                 url_file: "".into(),
@@ -749,7 +636,7 @@ mod tests {
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 58, "a new key is tried here as well");
+        assert_eq!(keys().len(), 59, "a new key is tried here as well");
     }
 
     #[test]
@@ -837,6 +724,7 @@ mod tests {
             &["", "127.0.0.1:0"],
             &["0.0.0.0:8080", "localhost", "8080"],
         );
+        check("RISKSHARE_HEALTH__LISTEN", &["", "0.0.0.0:0"], &["localhost:1", "50052"]);
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);
     }
@@ -925,27 +813,5 @@ mod tests {
             error(&[certificate, key, ("RISKSHARE_TLS__CLIENT_CA", "a")]).starts_with("tls.client_ca must")
         );
         assert!(error(&[("RISKSHARE_TLS__CLIENT_AUTH", "required")]).starts_with("tls.client_auth must"));
-    }
-
-    #[test]
-    fn the_document_has_every_key_with_its_default() {
-        let document = include_str!("../../docs/configuration.md");
-        let defaults = serde_json::to_value(Config::default()).unwrap();
-        for key in keys() {
-            let value = key.split('.').fold(&defaults, |value, name| &value[name]);
-            let row = format!("| `{key}` | `{}` |", value.to_string().trim_matches('"'));
-            assert!(document.contains(&row), "docs/configuration.md has no row {row}");
-        }
-    }
-
-    #[test]
-    fn the_sample_file_of_the_document_says_what_holds_without_it() {
-        let document = include_str!("../../docs/configuration.md");
-        let sample = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        assert_eq!(with_file(sample).unwrap(), Config::default());
-        for key in keys() {
-            let name = key.rsplit('.').next().unwrap();
-            assert!(sample.contains(&format!("\n{name} = ")), "the sample leaves out {key}");
-        }
     }
 }

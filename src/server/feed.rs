@@ -96,7 +96,8 @@ impl FeedParts {
     }
 }
 
-fn receivers(config: &Config) -> Result<Vec<Box<dyn Receiver>>, StartError> {
+/// Returns to whom risk alerts are sent.
+pub fn receivers(config: &Config) -> Result<Vec<Box<dyn Receiver>>, StartError> {
     let mut receivers: Vec<Box<dyn Receiver>> = Vec::new();
     let export = &config.export;
     if let Some(place) = export.syslog.place() {

@@ -1,7 +1,10 @@
 //! The composition root: the only file that names an engine, a store and a transport together.
 
+mod check;
 mod feed;
 mod health;
+
+pub use check::check;
 
 use crate::auth::mode::{AuthError, authenticator};
 use crate::auth::{Anyone, Authenticator};
@@ -49,7 +52,7 @@ use crate::transport;
 use crate::transport::tls::{Identity, TlsError};
 use crate::transport::{Protocol, Serving};
 use feed::FeedParts;
-use health::Health;
+use health::{Health, Reporters};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,9 +61,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tonic::service::{LayerExt, Routes};
-use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
+/// The bytes of requests of health that may wait on its own port: each is a name.
+const HEALTH_BYTES_MAX: usize = 1_024 * 1_024;
+/// How long answers of health may take to leave when all else has ended.
+const LAST_PROBE: Duration = Duration::from_millis(200);
 /// How long a delivery may go on when the server stops.
 const LAST_DELIVERY: Duration = Duration::from_secs(2);
 /// How often activities of days before the horizon are looked for.
@@ -128,6 +134,7 @@ pub struct Running {
     serving: Serving,
     management_api: Option<(SocketAddr, Serving)>,
     metrics: Option<(SocketAddr, Serving)>,
+    own_health: Option<(SocketAddr, Serving)>,
     deliveries: JoinHandle<()>,
     expiry: JoinHandle<()>,
     pause: Duration,
@@ -143,6 +150,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         return Err(StartError::Exposed(config.listen));
     }
     let identity = config.tls_files().map(|files| Identity::load(files, Protocol::Http2)).transpose()?;
+    // Before the data are opened, which takes minutes where there are many: the process lives meanwhile.
+    let reporters = Reporters::begin().await;
+    let own_health = serve_health(&config, &reporters).await?;
     let store = open(&config).await?;
     let tokens = Arc::new(PageTokens::new(store.token_key().await.map_err(Unavailable::from)?));
     let auth = AuthLayer::new(authenticator(&config.auth, &clock)?);
@@ -152,15 +162,43 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let address = listener.local_addr().map_err(|cause| refused(config.listen, cause))?;
     let management_api = feed.serve(&config, &store, &clock).await?;
     let metrics = serve_metrics(&config).await?;
-    let (reporter, entrance) = services.entrance(&config.limits)?;
-    let health = Health::follow(reporter, Arc::clone(&store)).await;
+    let entrance = services.entrance(&config.limits, &reporters)?;
+    let health = Health::follow(reporters, Arc::clone(&store)).await;
     let (stop, stopped) = watch::channel(false);
     let deliveries = tokio::spawn(feed.deliveries(&config, &clock)?.run(stopped.clone()));
     let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
     let serving = transport::serve(listener, Protocol::Http2, identity, config.connections(), entrance);
     tracing::info!(%address, "serving");
     let (pause, drain) = (config.drain_pause(), config.drain());
-    Ok(Running { address, health, stop, serving, management_api, metrics, deliveries, expiry, pause, drain })
+    Ok(Running {
+        address,
+        health,
+        stop,
+        serving,
+        management_api,
+        metrics,
+        own_health,
+        deliveries,
+        expiry,
+        pause,
+        drain,
+    })
+}
+
+/// Serves health, and nothing else, to whoever reaches the port.
+async fn serve_health(
+    config: &Config,
+    reporters: &Reporters,
+) -> Result<Option<(SocketAddr, Serving)>, StartError> {
+    let Some(address) = config.health.address() else { return Ok(None) };
+    let listener = bind(address).await?;
+    let address = listener.local_addr().map_err(|cause| refused(address, cause))?;
+    let routes = Routes::new(reporters.own()).prepare();
+    let terms = terms(&[tonic_health::pb::FILE_DESCRIPTOR_SET], &config.limits, HEALTH_BYTES_MAX)?;
+    let entrance = Entrance::new(routes, terms);
+    let serving = transport::serve(listener, Protocol::Http2, None, config.connections(), entrance);
+    tracing::info!(%address, "serving health");
+    Ok(Some((address, serving)))
 }
 
 async fn serve_metrics(config: &Config) -> Result<Option<(SocketAddr, Serving)>, StartError> {
@@ -198,12 +236,19 @@ impl Running {
         self.metrics.as_ref().map(|(address, _)| *address)
     }
 
+    /// Returns where health is beside the port of all services, if it is served there.
+    #[must_use]
+    pub fn health(&self) -> Option<SocketAddr> {
+        self.own_health.as_ref().map(|(address, _)| *address)
+    }
+
     /// Stops: says so to whoever asks for its health, gives load balancers the time that the configuration says to
-    /// notice, then takes no new calls, gives those in progress their time, and cuts off the rest.
+    /// notice, then takes no new calls, gives those in progress their time, and cuts off the rest. The port of health
+    /// alone goes last: until then the process lives.
     pub async fn stop(mut self) {
         self.health.end().await;
         tokio::time::sleep(self.pause).await;
-        self.health.clear().await;
+        self.health.clear_shared().await;
         self.stop.send_replace(true);
         let api = async {
             match self.management_api {
@@ -219,6 +264,10 @@ impl Running {
             self.deliveries.abort();
         }
         drop(self.expiry.await);
+        self.health.clear_own().await;
+        if let Some((_, serving)) = self.own_health {
+            serving.stop(LAST_PROBE).await;
+        }
     }
 }
 
@@ -329,8 +378,7 @@ impl Services {
         }
     }
 
-    fn entrance(self, limits: &Limits) -> Result<(HealthReporter, Entrance<Routes>), StartError> {
-        let (reporter, health) = tonic_health::server::health_reporter();
+    fn entrance(self, limits: &Limits, reporters: &Reporters) -> Result<Entrance<Routes>, StartError> {
         let room = ReplyRoom::new(limits.max_buffered_bytes);
         let gated = ServiceBuilder::new()
             .layer(self.calls.clone())
@@ -347,26 +395,30 @@ impl Services {
             .add_service(plain.clone().named_layer(self.ingest))
             .add_service(plain.named_layer(self.audit))
             .add_service(settings.named_layer(self.settings))
-            .add_service(health)
+            .add_service(reporters.shared())
             .add_service(self.reflection_auth.named_layer(reflection().build_v1()?))
             .add_service(self.reflection_auth.named_layer(reflection().build_v1alpha()?));
-        Ok((reporter, Entrance::new(routes.prepare(), terms(limits)?)))
+        let reflection = [
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let known = [pb::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, reflection[0], reflection[1]];
+        let terms = terms(&known, limits, limits.max_buffered_bytes)?;
+        Ok(Entrance::new(routes.prepare(), terms))
     }
 }
 
-fn terms(limits: &Limits) -> Result<EntranceTerms, StartError> {
+/// Returns the terms of the services that these descriptors describe, whose requests have so much room.
+fn terms(known: &[&[u8]], limits: &Limits, room_bytes: usize) -> Result<EntranceTerms, StartError> {
     let times = Times {
         query: Duration::from_secs(limits.query_seconds),
         ingest: Duration::from_secs(limits.ingest_seconds),
         idle: Duration::from_secs(limits.stream_idle_seconds),
     };
-    let reflection =
-        [tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET];
-    let known = [pb::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, reflection[0], reflection[1]];
     Ok(EntranceTerms {
-        methods: Methods::of(&known, &times)?,
+        methods: Methods::of(known, &times)?,
         times,
-        room: Arc::new(Semaphore::new(limits.max_buffered_bytes)),
+        room: Arc::new(Semaphore::new(room_bytes)),
         rate: TenantRate::new(limits.tenant_requests_per_second),
     })
 }

@@ -260,7 +260,11 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Reads the certificates of a PEM file.
+///
+/// # Errors
+/// When it cannot be read, or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let all = CertificateDer::pem_file_iter(path).map_err(of_file(path))?;
     let all = all.collect::<Result<Vec<_>, _>>().map_err(of_file(path))?;
     if all.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(all) }

@@ -8,6 +8,7 @@ use prost::Message;
 use riskshare::pb;
 use std::fs;
 use std::path::PathBuf;
+use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -102,9 +103,10 @@ async fn next(watched: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
 
 #[tokio::test]
 async fn health_says_which_services_cannot_answer_until_they_can() {
-    let world = World::start().await;
+    let world = World::start_with(|config| "127.0.0.1:0".clone_into(&mut config.health.listen)).await;
     let tenant = world.tenant().await;
     tenant.leaker(JOHN, 10).await;
+    let own = Channel::from_shared(format!("http://{}", world.health())).unwrap().connect().await.unwrap();
     let mut enrichment = watch(&world, "riskshare.v1.AlertEnrichmentService").await;
     let mut whole = watch(&world, "").await;
     let mut ingest = watch(&world, "riskshare.v1.IngestService").await;
@@ -116,9 +118,16 @@ async fn health_says_which_services_cannot_answer_until_they_can() {
     is_refused(&world, method, request).await;
     assert_eq!(next(&mut enrichment).await, ServingStatus::NotServing);
     assert_eq!(next(&mut whole).await, ServingStatus::NotServing);
-    let now = HealthCheckRequest { service: "riskshare.v1.IngestService".to_owned() };
-    let now = HealthClient::new(world.channel.clone()).check(now).await.unwrap().into_inner();
-    assert_eq!(now.status(), ServingStatus::Serving, "facts still come in");
+    let now = async |channel: &Channel, service: &str| {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status()
+    };
+    let ingest = now(&world.channel, "riskshare.v1.IngestService").await;
+    assert_eq!(ingest, ServingStatus::Serving, "facts still come in");
+    assert_eq!(now(&own, "").await, ServingStatus::NotServing);
+    for channel in [&own, &world.channel] {
+        assert_eq!(now(channel, "live").await, ServingStatus::Serving, "a restart would mend no disk");
+    }
     fs::remove_dir(way).unwrap();
     assert_eq!(tenant.column(&[JOHN]).await, "High");
     assert_eq!(next(&mut enrichment).await, ServingStatus::Serving);

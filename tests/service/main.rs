@@ -15,6 +15,7 @@ mod drain;
 mod durable;
 mod erasure;
 mod exfiltration_only;
+mod health_port;
 mod identity;
 mod ingest;
 mod issuer;

@@ -117,6 +117,11 @@ impl World {
         self.running.as_ref().unwrap().metrics().expect("they are served")
     }
 
+    /// Returns where health is beside the port of all services.
+    pub fn health(&self) -> std::net::SocketAddr {
+        self.running.as_ref().unwrap().health().expect("it is served")
+    }
+
     /// Returns where the Management Activity API is.
     pub fn management_api(&self) -> std::net::SocketAddr {
         self.running.as_ref().unwrap().management_api().expect("it is served")

@@ -6,6 +6,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// The version of all that is in the folder, which VERSION names. A folder of another is refused.
+pub const FORMAT_VERSION: u32 = 1;
+
 /// What VERSION holds.
 const VERSION: &str = "riskshare embedded store 1\n";
 /// The folder of the first log. Later ones have their number behind it.
@@ -264,6 +267,11 @@ fn read_slot(slot: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_that_which_the_folder_names() {
+        assert_eq!(VERSION, format!("riskshare embedded store {FORMAT_VERSION}\n"));
+    }
 
     #[test]
     fn a_folder_opens_once_at_a_time() {
