@@ -7,6 +7,7 @@ mod check_config;
 mod completions;
 mod connection;
 mod demo;
+mod doctor;
 mod enrich;
 mod export;
 mod failure;
@@ -62,6 +63,7 @@ enum Command {
     Export(export::Export),
     Migrate(migrate::Migrate),
     Healthcheck(healthcheck::Healthcheck),
+    Doctor(Box<doctor::Doctor>),
     CheckConfig(Box<check_config::CheckConfig>),
     Completions(completions::Completions),
     Man(man::ManPages),
@@ -84,6 +86,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(audit) => audit.run().await,
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::CheckConfig(check) => check.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run().await,
         Command::Completions(completions) => completions.run(),
