@@ -539,6 +539,44 @@ fn the_server_stops_when_told_to_and_logs_json_where_nobody_looks() {
     }
 }
 
+/// Reads the log up to the line with a message.
+fn log_until(log: &mut impl BufRead, message: &str) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let is_last = line["fields"]["message"] == message;
+        lines.push(line);
+        if is_last {
+            return lines;
+        }
+    }
+    panic!("{message} is not in {lines:?}")
+}
+
+#[test]
+fn told_so_a_server_takes_a_changed_log_filter_and_says_what_waits_for_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("riskshare.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[log]\nfilter = 'warn'\n");
+    let (mut child, _) = started(serve(folder.path(), &["--config", file.to_str().unwrap()]));
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    write("drain_seconds = 601\n[log]\nfilter = 'riskshare=info'\n");
+    send_signal(&child, "-HUP");
+    let refused = log_until(&mut log, "the settings do not hold; the last good ones stay");
+    assert_eq!(refused.len(), 1, "what was below the filter is not logged: {refused:?}");
+    assert!(refused[0]["fields"]["cause"].as_str().unwrap().contains("drain_seconds"), "{refused:?}");
+    write("drain_seconds = 5\n[log]\nfilter = 'riskshare=info'\n");
+    send_signal(&child, "-HUP");
+    let taken = log_until(&mut log, "these settings have changed and wait for a restart");
+    let messages: Vec<_> = taken.iter().map(|line| line["fields"]["message"].as_str().unwrap()).collect();
+    assert_eq!(messages[0], "read the settings again", "the filter lets it through");
+    assert_eq!(taken[1]["fields"]["keys"], "drain_seconds", "{taken:?}");
+    send_signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    log_until(&mut log, "stopping");
+}
+
 #[test]
 fn the_log_is_text_when_asked_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ mod input;
 mod json;
 mod man;
 mod migrate;
+mod reload;
 mod serve;
 mod settings;
 mod sparkline;
