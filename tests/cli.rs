@@ -279,8 +279,7 @@ fn a_healthcheck_is_0_when_the_server_serves_and_1_for_anything_else() {
     let folder = tempfile::tempdir().unwrap();
     let (mut child, line) = started(serve(folder.path(), &["--health-listen", "127.0.0.1:0"]));
     let server = line.split_whitespace().last().unwrap().to_owned();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let line = line_of(child.stdout.as_mut().unwrap());
     let own = line.trim().strip_prefix("health is on http://").expect(&line).to_owned();
     let ask = |at: &[&str], service: &[&str]| call(&[&["healthcheck"], at, service].concat());
     for at in [["--server", &server], ["--address", &own]] {
@@ -514,9 +513,17 @@ fn serve(folder: &Path, more: &[&str]) -> Command {
 /// Starts it and waits until it says where it listens.
 fn started(mut command: Command) -> (Child, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let line = line_of(child.stdout.as_mut().unwrap());
     (child, line)
+}
+
+/// Reads one line and nothing behind it: there may be another one already.
+fn line_of(out: &mut impl Read) -> String {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while !line.ends_with(b"\n") && out.read(&mut byte).unwrap() == 1 {
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
 }
 
 fn send_signal(child: &Child, signal: &str) {
@@ -537,6 +544,44 @@ fn the_server_stops_when_told_to_and_logs_json_where_nobody_looks() {
         let messages: Vec<_> = lines.iter().map(|line| &line["fields"]["message"]).collect();
         assert_eq!(messages, ["serving", "stopping"], "{log}");
     }
+}
+
+/// Reads the log up to the line with a message.
+fn log_until(log: &mut impl BufRead, message: &str) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let is_last = line["fields"]["message"] == message;
+        lines.push(line);
+        if is_last {
+            return lines;
+        }
+    }
+    panic!("{message} is not in {lines:?}")
+}
+
+#[test]
+fn told_so_a_server_takes_a_changed_log_filter_and_says_what_waits_for_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("riskshare.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[log]\nfilter = 'warn'\n");
+    let (mut child, _) = started(serve(folder.path(), &["--config", file.to_str().unwrap()]));
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    write("drain_seconds = 601\n[log]\nfilter = 'riskshare=info'\n");
+    send_signal(&child, "-HUP");
+    let refused = log_until(&mut log, "the settings do not hold; the last good ones stay");
+    assert_eq!(refused.len(), 1, "what was below the filter is not logged: {refused:?}");
+    assert!(refused[0]["fields"]["cause"].as_str().unwrap().contains("drain_seconds"), "{refused:?}");
+    write("drain_seconds = 5\n[log]\nfilter = 'riskshare=info'\n");
+    send_signal(&child, "-HUP");
+    let taken = log_until(&mut log, "these settings have changed and wait for a restart");
+    let messages: Vec<_> = taken.iter().map(|line| line["fields"]["message"].as_str().unwrap()).collect();
+    assert_eq!(messages[0], "read the settings again", "the filter lets it through");
+    assert_eq!(taken[1]["fields"]["keys"], "drain_seconds", "{taken:?}");
+    send_signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    log_until(&mut log, "stopping");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod check_config;
 mod completions;
 mod connection;
 mod demo;
+mod doctor;
 mod enrich;
 mod export;
 mod failure;
@@ -19,6 +20,7 @@ mod json;
 mod man;
 mod migrate;
 mod migrate_store;
+mod reload;
 mod serve;
 mod settings;
 mod sparkline;
@@ -64,6 +66,7 @@ enum Command {
     Migrate(migrate::Migrate),
     MigrateStore(Box<migrate_store::MigrateStore>),
     Healthcheck(healthcheck::Healthcheck),
+    Doctor(Box<doctor::Doctor>),
     CheckConfig(Box<check_config::CheckConfig>),
     Completions(completions::Completions),
     Man(man::ManPages),
@@ -87,6 +90,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::MigrateStore(migrate) => migrate.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::CheckConfig(check) => check.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run().await,
         Command::Completions(completions) => completions.run(),

@@ -2,6 +2,7 @@
 
 use crate::cli::Ran;
 use crate::cli::flags::SettingFlags;
+use crate::cli::reload::Reload;
 use crate::cli::terminal;
 use crate::clock::SystemClock;
 use crate::config::{Config, Log, LogFormat, no_color};
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Serve until told to stop (SIGINT, SIGTERM).
 ///
@@ -22,6 +25,9 @@ use tracing_subscriber::EnvFilter;
 ///
 /// Stops on SIGINT or SIGTERM: takes no new calls and gives those in progress the time of --drain-seconds. A second
 /// signal ends it at once; nothing that was acknowledged is lost.
+///
+/// On SIGHUP it reads the settings again and takes the log filter; the log says which others have changed and wait for a
+/// restart. Where stdin or stderr is a terminal, SIGHUP ends it: the terminal is gone.
 #[derive(Args, Debug)]
 pub struct Serve {
     #[command(flatten)]
@@ -31,14 +37,16 @@ pub struct Serve {
 impl Serve {
     /// Serves until told to stop.
     pub async fn run(self) -> Ran {
-        let config = self.settings.sources().load()?;
-        log_to_stderr(&config.log)?;
+        let sources = self.settings.sources();
+        let config = sources.clone().load()?;
+        let set_filter = log_to_stderr(&config.log)?;
         let stop = StopSignals::listen()?;
-        serve(config, stop).await
+        let reload = Reload::listen(sources, config.clone(), set_filter)?;
+        serve(config, stop, reload).await
     }
 }
 
-async fn serve(config: Config, mut stop: StopSignals) -> Ran {
+async fn serve(config: Config, mut stop: StopSignals, mut reload: Reload) -> Ran {
     let scheme = if config.tls_files().is_some() { "https" } else { "http" };
     let running = server::start(config, Arc::new(SystemClock)).await?;
     terminal::say(&format!("riskshare serves on {scheme}://{}\n", running.address()))?;
@@ -51,7 +59,10 @@ async fn serve(config: Config, mut stop: StopSignals) -> Ran {
     if let Some(address) = running.health() {
         terminal::say(&format!("health is on http://{address}\n"))?;
     }
-    stop.wait().await;
+    tokio::select! {
+        () = stop.wait() => {}
+        () = reload.keep() => {}
+    }
     tracing::info!("stopping");
     stop_or_leave(running, &mut stop).await;
     Ok(ExitCode::SUCCESS)
@@ -90,18 +101,23 @@ impl StopSignals {
     }
 }
 
-/// Sends the log to stderr, so that stdout stays what the command says.
+/// Sets what is logged from now on.
+pub type SetFilter = Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>;
+
+/// Sends the log to stderr, so that stdout stays what the command says, and returns a way to change its filter.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn log_to_stderr(log: &Log) -> anyhow::Result<()> {
+pub fn log_to_stderr(log: &Log) -> anyhow::Result<SetFilter> {
     let filter = EnvFilter::try_new(&log.filter).context("log.filter")?;
     let is_terminal = stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let filtered = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     if log.format == LogFormat::Text || (log.format == LogFormat::Auto && is_terminal) {
-        lines.with_ansi(is_terminal && !no_color()).init();
+        filtered.with(lines.with_ansi(is_terminal && !no_color())).init();
     } else {
-        lines.json().init();
+        filtered.with(lines.json()).init();
     }
-    Ok(())
+    Ok(Box::new(move |filter| Ok(handle.reload(filter)?)))
 }

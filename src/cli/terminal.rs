@@ -60,6 +60,7 @@ const DIM: &str = "2";
 const RED: &str = "1;31";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
+const GREEN: &str = "32";
 
 impl Paint {
     /// Colours what goes to stdout if that is a terminal and nobody has set `NO_COLOR`.
@@ -94,6 +95,16 @@ impl Paint {
             "Medium" => self.with(YELLOW, text),
             "Low" => self.with(CYAN, text),
             _ => self.with(DIM, text),
+        }
+    }
+
+    /// Colours how a check went.
+    #[must_use]
+    pub fn verdict(self, text: &str) -> String {
+        match text.trim() {
+            "ok" => self.with(GREEN, text),
+            "warning" => self.with(YELLOW, text),
+            _ => self.with(RED, text),
         }
     }
 

@@ -281,6 +281,14 @@ pub fn keys() -> BTreeSet<String> {
 }
 
 impl Config {
+    /// Returns the keys whose values differ.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let settings = [self, other].map(|config| serde_json::to_value(config).unwrap_or_default());
+        let differs = |key: &&Key| key.value_in(&settings[0]) != key.value_in(&settings[1]);
+        KEYS.iter().filter(differs).map(|key| key.name).collect()
+    }
+
     /// Returns every key with its value as TOML has it, but for secrets, for which there is a word that is no TOML: a
     /// copy without them must not pass for the whole.
     #[must_use]
@@ -637,6 +645,15 @@ mod tests {
         };
         assert_eq!(config.unwrap(), expected);
         assert_eq!(keys().len(), 59, "a new key is tried here as well");
+    }
+
+    #[test]
+    fn settings_differ_in_what_differs_also_where_it_is_secret() {
+        let mut other = Config::default();
+        assert!(other.differences(&Config::default()).is_empty());
+        "postgres://other".clone_into(&mut other.postgres.url);
+        other.limits.query_seconds = 11;
+        assert_eq!(other.differences(&Config::default()), ["limits.query_seconds", "postgres.url"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! driver's types and errors end in that engine's folder.
 
 mod book;
+pub mod database_state;
 #[cfg(test)]
 pub mod conformance;
 pub mod embedded;

@@ -28,6 +28,42 @@ pub struct Folder {
     lock: File,
 }
 
+/// What is in a folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FolderState {
+    /// There is no folder.
+    Absent,
+    /// Nothing: a store can be made in it.
+    Empty,
+    /// A store of this format that nobody has open.
+    Store,
+}
+
+impl FolderState {
+    /// Looks into a folder and changes nothing.
+    ///
+    /// # Errors
+    /// Why it could not be opened as a store.
+    pub fn of(path: &Path) -> Result<Self, OpenError> {
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(OpenError::Io(ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Absent),
+            Err(error) => return Err(OpenError::Io(error)),
+        }
+        if let Ok(lock) = File::open(path.join("LOCK"))
+            && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+        {
+            return Err(OpenError::Locked);
+        }
+        if has_version(path)? {
+            return Ok(Self::Store);
+        }
+        refuse_other_things(path)?;
+        Ok(Self::Empty)
+    }
+}
+
 impl Folder {
     /// Opens a folder, making it when there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
@@ -140,31 +176,12 @@ impl Folder {
     }
 
     fn check_version(&self) -> Result<(), OpenError> {
-        let path = self.path.join("VERSION");
-        let found = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return self.write_version(),
-            Err(error) => return Err(OpenError::Io(error)),
-        };
-        let mut bytes = Vec::new();
-        found.take(VERSION_BYTES_MAX).read_to_end(&mut bytes).map_err(OpenError::Io)?;
-        if bytes == VERSION.as_bytes() {
-            Ok(())
-        } else {
-            Err(OpenError::UnknownVersion("VERSION names another one".to_owned()))
-        }
+        if has_version(&self.path)? { Ok(()) } else { self.write_version() }
     }
 
     /// Writes VERSION into a folder that holds nothing else.
     fn write_version(&self) -> Result<(), OpenError> {
-        for entry in fs::read_dir(&self.path).map_err(OpenError::Io)? {
-            let name = entry.map_err(OpenError::Io)?.file_name();
-            if name != "LOCK" && name != "VERSION.new" {
-                return Err(OpenError::UnknownVersion(
-                    "the folder is not empty and has no file VERSION".to_owned(),
-                ));
-            }
-        }
+        refuse_other_things(&self.path)?;
         self.place("VERSION", VERSION).map_err(OpenError::Io)
     }
 
@@ -177,6 +194,31 @@ impl Folder {
         fs::rename(&new, self.path.join(name))?;
         self.sync()
     }
+}
+
+/// Says whether a folder has the file VERSION, which must name this format.
+fn has_version(path: &Path) -> Result<bool, OpenError> {
+    let found = match File::open(path.join("VERSION")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(OpenError::Io(error)),
+    };
+    let mut bytes = Vec::new();
+    found.take(VERSION_BYTES_MAX).read_to_end(&mut bytes).map_err(OpenError::Io)?;
+    let is_ours = bytes == VERSION.as_bytes();
+    if is_ours { Ok(true) } else { Err(OpenError::UnknownVersion("VERSION names another one".to_owned())) }
+}
+
+/// Refuses a folder that is not empty, though it is no store.
+fn refuse_other_things(path: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(path).map_err(OpenError::Io)? {
+        let name = entry.map_err(OpenError::Io)?.file_name();
+        if name != "LOCK" && name != "VERSION.new" {
+            let why = "the folder is not empty and has no file VERSION";
+            return Err(OpenError::UnknownVersion(why.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -271,6 +313,28 @@ mod tests {
     #[test]
     fn the_version_is_that_which_the_folder_names() {
         assert_eq!(VERSION, format!("riskshare embedded store {FORMAT_VERSION}\n"));
+    }
+
+    #[test]
+    fn a_look_from_outside_says_what_opening_would_and_changes_nothing() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("data");
+        assert_eq!(FolderState::of(&path).unwrap(), FolderState::Absent);
+        fs::create_dir(&path).unwrap();
+        assert_eq!(FolderState::of(&path).unwrap(), FolderState::Empty);
+        assert!(fs::read_dir(&path).unwrap().next().is_none());
+        let open = Folder::open(&path).unwrap();
+        assert!(matches!(FolderState::of(&path), Err(OpenError::Locked)));
+        drop(open);
+        assert_eq!(FolderState::of(&path).unwrap(), FolderState::Store);
+        assert!(Folder::open(&path).is_ok(), "the look has let go of the lock");
+        fs::write(path.join("VERSION"), "riskshare embedded store 2\n").unwrap();
+        assert!(matches!(FolderState::of(&path), Err(OpenError::UnknownVersion(_))));
+        assert!(
+            matches!(FolderState::of(at.path()), Err(OpenError::UnknownVersion(_))),
+            "a folder of others"
+        );
+        assert!(matches!(FolderState::of(&path.join("VERSION")), Err(OpenError::Io(_))));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(in crate::store) mod tests;
 
 pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;
-pub use folder::FORMAT_VERSION;
+pub use folder::{FORMAT_VERSION, FolderState};
 pub use moving::{EmbeddedSource, EmbeddedTarget};
 
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
