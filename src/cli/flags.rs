@@ -163,6 +163,12 @@ pub struct SettingFlags {
     /// Tell health here too, over gRPC without TLS, for probes that have no certificate.
     #[arg(long, value_name = "ADDRESS:PORT")]
     health_listen: Option<String>,
+    /// Send traces to this OpenTelemetry collector: http://host:port.
+    #[arg(long, value_name = "URL")]
+    traces_otlp_endpoint: Option<String>,
+    /// Trace so many of a thousand calls whose callers do not say [default: 10].
+    #[arg(long, value_name = "COUNT")]
+    traces_sample_per_mille: Option<String>,
     /// Keep the data in this database rather: postgres://user:password@host/database.
     #[arg(long, value_name = "URL")]
     postgres_url: Option<String>,
@@ -253,6 +259,8 @@ impl SettingFlags {
             ("export.file.format", self.export_file_format),
             ("metrics.listen", self.metrics_listen),
             ("health.listen", self.health_listen),
+            ("traces.otlp_endpoint", self.traces_otlp_endpoint),
+            ("traces.sample_per_mille", self.traces_sample_per_mille),
             ("postgres.url", self.postgres_url),
             ("postgres.url_file", self.postgres_url_file),
             ("postgres.ca", self.postgres_ca),

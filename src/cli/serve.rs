@@ -8,15 +8,18 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Log, LogFormat, no_color};
 use crate::server;
 use crate::server::Running;
+use crate::telemetry::traces;
+use crate::telemetry::traces::Traces;
 use anyhow::Context;
 use clap::Args;
 use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Serve until told to stop (SIGINT, SIGTERM).
 ///
@@ -39,11 +42,21 @@ impl Serve {
     pub async fn run(self) -> Ran {
         let sources = self.settings.sources();
         let config = sources.clone().load()?;
-        let set_filter = log_to_stderr(&config.log)?;
+        let traces = traces_of(&config)?;
+        let set_filter = log_to_stderr(&config.log, traces.as_ref())?;
         let stop = StopSignals::listen()?;
         let reload = Reload::listen(sources, config.clone(), set_filter)?;
-        serve(config, stop, reload).await
+        let served = serve(config, stop, reload).await;
+        if let Some(traces) = traces {
+            traces.end();
+        }
+        served
     }
+}
+
+fn traces_of(config: &Config) -> anyhow::Result<Option<Traces>> {
+    let start = |endpoint| Traces::start(endpoint, config.traces.ratio()).context("traces.otlp_endpoint");
+    config.traces.endpoint().map(start).transpose()
 }
 
 async fn serve(config: Config, mut stop: StopSignals, mut reload: Reload) -> Ran {
@@ -104,20 +117,25 @@ impl StopSignals {
 /// Sets what is logged from now on.
 pub type SetFilter = Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>;
 
-/// Sends the log to stderr, so that stdout stays what the command says, and returns a way to change its filter.
+/// Sends the log to stderr, so that stdout stays what the command says, and spans on their way, and returns a way to change
+/// the filter of the log.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn log_to_stderr(log: &Log) -> anyhow::Result<SetFilter> {
+pub fn log_to_stderr(log: &Log, traces: Option<&Traces>) -> anyhow::Result<SetFilter> {
     let filter = EnvFilter::try_new(&log.filter).context("log.filter")?;
     let is_terminal = stderr().is_terminal();
     let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
-    let filtered = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
-    if log.format == LogFormat::Text || (log.format == LogFormat::Auto && is_terminal) {
-        filtered.with(lines.with_ansi(is_terminal && !no_color())).init();
+    let is_text = log.format == LogFormat::Text || (log.format == LogFormat::Auto && is_terminal);
+    let lines = if is_text {
+        lines.with_ansi(is_terminal && !no_color()).with_filter(filter).boxed()
     } else {
-        filtered.with(lines.json()).init();
-    }
+        lines.json().with_filter(filter).boxed()
+    };
+    // Spans are sent whatever is logged, and nothing that is logged is sent with them.
+    let spans =
+        traces.map(|traces| traces.layer().with_filter(filter_fn(|meta| meta.target() == traces::TARGET)));
+    tracing_subscriber::registry().with(lines).with(spans).init();
     Ok(Box::new(move |filter| Ok(handle.reload(filter)?)))
 }

@@ -5,7 +5,7 @@ use crate::config::reference::Bounds::{Number, Words};
 use crate::config::reference::{Key, Least, key, secret};
 
 /// In the order of the document. The reasons are Markdown.
-pub const KEYS: [Key; 59] = [
+pub const KEYS: [Key; 61] = [
     key(
         "listen",
         "--listen",
@@ -334,6 +334,20 @@ pub const KEYS: [Key; 59] = [
         "Empty: health is told on the port of all services alone. Else also here: `grpc.health.v1` and nothing \
          else, over gRPC in plaintext, for everybody who reaches the port, since probes of orchestrators carry no \
          certificate. It opens before the data are read and closes last ([api.md](api.md#health)).",
+    ),
+    key(
+        "traces.otlp_endpoint",
+        "--traces-otlp-endpoint",
+        Words("`http://host:port`"),
+        "Empty: no traces. Else spans of calls, and of what the store does for them, go to that OpenTelemetry collector \
+         by OTLP over gRPC. They hold nothing about a tenant or a user ([observability.md](observability.md#traces)).",
+    ),
+    key(
+        "traces.sample_per_mille",
+        "--traces-sample-per-mille",
+        Number(Least::Of(0), 1_000),
+        "How many of a thousand calls are traced of which the caller's `traceparent` does not say. A hundredth shows \
+         where time goes and costs next to nothing.",
     ),
     secret(
         "postgres.url",

@@ -7,6 +7,7 @@ mod keys;
 mod postgres;
 mod reference;
 mod sources;
+mod traces;
 
 pub use feed::{Export, ManagementApi, Metrics};
 pub use health::Health;
@@ -15,6 +16,7 @@ pub use postgres::Postgres;
 pub use reference::Key;
 pub use reference::reference;
 pub use sources::{Loaded, Origin, Sources};
+pub use traces::Traces;
 
 use crate::auth::settings::Auth;
 use crate::transport;
@@ -54,6 +56,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Health, on a port of its own.
     pub health: Health,
+    /// Traces.
+    pub traces: Traces,
     /// The database that several replicas share.
     pub postgres: Postgres,
     /// How long calls in progress may take when the server is told to stop, in seconds.
@@ -186,6 +190,7 @@ impl Default for Config {
             export: Export::default(),
             metrics: Metrics::default(),
             health: Health::default(),
+            traces: Traces::default(),
             postgres: Postgres::default(),
             drain_seconds: 20,
             drain_pause_seconds: 0,
@@ -339,6 +344,7 @@ impl Config {
         self.export.check()?;
         self.metrics.check()?;
         self.health.check()?;
+        self.traces.check()?;
         self.postgres.check()?;
         self.management_api.check(self)?;
         self.tls.check()?;
@@ -561,6 +567,8 @@ mod tests {
             ("RISKSHARE_EXPORT__FILE__FORMAT", "cef"),
             ("RISKSHARE_METRICS__LISTEN", "0.0.0.0:9464"),
             ("RISKSHARE_HEALTH__LISTEN", "0.0.0.0:50052"),
+            ("RISKSHARE_TRACES__OTLP_ENDPOINT", "http://otel:4317"),
+            ("RISKSHARE_TRACES__SAMPLE_PER_MILLE", "1000"),
             ("RISKSHARE_POSTGRES__URL", "postgres://db"),
             ("RISKSHARE_POSTGRES__URL_FILE", ""),
             ("RISKSHARE_POSTGRES__CA", "p"),
@@ -632,6 +640,7 @@ mod tests {
             },
             metrics: Metrics { listen: "0.0.0.0:9464".into() },
             health: Health { listen: "0.0.0.0:50052".into() },
+            traces: Traces { otlp_endpoint: "http://otel:4317".into(), sample_per_mille: 1_000 },
             postgres: Postgres {
                 url: "postgres://db".into(),
                 url_file: "".into(),
@@ -644,7 +653,7 @@ mod tests {
             drain_pause_seconds: 1,
         };
         assert_eq!(config.unwrap(), expected);
-        assert_eq!(keys().len(), 59, "a new key is tried here as well");
+        assert_eq!(keys().len(), 61, "a new key is tried here as well");
     }
 
     #[test]
@@ -741,6 +750,12 @@ mod tests {
             &["", "127.0.0.1:0"],
             &["0.0.0.0:8080", "localhost", "8080"],
         );
+        check(
+            "RISKSHARE_TRACES__OTLP_ENDPOINT",
+            &["", "http://otel:4317"],
+            &["otel:4317", "https://otel:4317"],
+        );
+        check("RISKSHARE_TRACES__SAMPLE_PER_MILLE", &["0", "1000"], &["1001"]);
         check("RISKSHARE_HEALTH__LISTEN", &["", "0.0.0.0:0"], &["localhost:1", "50052"]);
         check("RISKSHARE_LOG__FILTER", &["debug", "warn,riskshare=trace"], &["riskshare=loud"]);
         check("RISKSHARE_LISTEN", &["127.0.0.1:1", "[::1]:1"], &["0.0.0.0:1", "10.0.0.1:1", "localhost"]);

@@ -7,7 +7,8 @@ use crate::engine::feed::{ContentType, Feed, Notification, Position, Subscriptio
 use crate::export::content_item::{base, notification};
 use crate::gate::admission::Unavailable;
 use crate::gate::export::{ExportGate, ExportRefusal};
-use reqwest::header::CONTENT_TYPE;
+use crate::telemetry::traces;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, StatusCode, Url};
 use serde_json::json;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// How long a webhook may take to answer.
@@ -107,7 +109,10 @@ impl Client {
         if let Some(code) = code {
             request = request.header("Webhook-ValidationCode", code);
         }
-        let answer = request.body(body).send().await.map_err(|_| WebhookError::Unreached)?;
+        let mut headers = HeaderMap::new();
+        let span = traces::of_message("webhook", &mut headers);
+        let sending = request.headers(headers).body(body).send().instrument(span);
+        let answer = sending.await.map_err(|_| WebhookError::Unreached)?;
         if answer.status() == StatusCode::OK { Ok(()) } else { Err(WebhookError::Status) }
     }
 

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::Status;
 use tower::Service;
+use tracing::Instrument;
 
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
@@ -108,7 +109,7 @@ impl<S> Entrance<S> {
 
     fn call_of<B>(&self, request: &Request<B>) -> Result<Call, Status> {
         let method = self.terms.methods.get(request.uri().path());
-        let measured = Measured::begin(Arc::clone(&method.named));
+        let measured = Measured::begin(Arc::clone(&method.named), request.headers());
         let asked = deadline::asked(request.headers());
         if asked.is_some_and(deadline::is_too_short) {
             return Err(measured.refused(status::deadline_exceeded()));
@@ -144,7 +145,8 @@ impl Call {
         self,
         answer: impl Future<Output = Result<Response<tonic::body::Body>, Infallible>>,
     ) -> Response<tonic::body::Body> {
-        let response = match timeout_at(self.begin_by, caught(answer)).await {
+        let response = match timeout_at(self.begin_by, caught(answer.instrument(self.measured.span()))).await
+        {
             Ok(Ok(Ok(response))) => in_our_words(response),
             Ok(Err(Panicked)) => status::internal("a handler panicked").into_http(),
             Err(_) => status::deadline_exceeded().into_http(),

@@ -1,6 +1,6 @@
 //! Counts calls and measures how long they take, to the last byte of their answer.
 
-use crate::telemetry::{CallEnded, CallOf, METRICS};
+use crate::telemetry::{CallEnded, CallOf, METRICS, traces};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -9,20 +9,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tonic::{Code, Status};
+use tracing::Span;
 
 /// A call that is measured. Dropped before its end it is one whose caller went away.
 pub struct Measured {
     of: Arc<CallOf>,
     begun: Instant,
     code: Option<Code>,
+    /// In which it is traced.
+    span: Span,
 }
 
 impl Measured {
     /// Begins to measure a call.
     #[must_use]
-    pub fn begin(of: Arc<CallOf>) -> Self {
+    pub fn begin(of: Arc<CallOf>, headers: &HeaderMap) -> Self {
         METRICS.calls_started.get_or_create(&of).inc();
-        Self { of, begun: Instant::now(), code: None }
+        let span = traces::of_call(&of, headers);
+        Self { of, begun: Instant::now(), code: None, span }
+    }
+
+    /// Returns the span in which the call is answered.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// Measures on until the answer is over.
@@ -58,6 +68,7 @@ impl Drop for Measured {
             grpc_method: Arc::clone(grpc_method),
             grpc_code: name(self.code.unwrap_or(Code::Cancelled)),
         };
+        traces::note_status(&self.span, self.code.unwrap_or(Code::Cancelled));
         METRICS.calls_handled.get_or_create(&ended).inc();
         METRICS.call_seconds.get_or_create(&self.of).observe(self.begun.elapsed().as_secs_f64());
     }

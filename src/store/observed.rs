@@ -13,6 +13,7 @@ use crate::store::{
     StoreError, VersionedSettings,
 };
 use crate::telemetry::METRICS;
+use crate::telemetry::traces;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ async fn observe<T>(
     work: impl Future<Output = Result<T, StoreError>> + Send,
 ) -> Result<T, StoreError> {
     let begun = Instant::now();
-    let result = work.instrument(tracing::info_span!("store", "db.operation.name" = operation)).await;
+    let result = work.instrument(traces::of_store(operation)).await;
     // Somebody else was quicker: that is an answer.
     let failed = matches!(result, Err(StoreError::Unavailable(_) | StoreError::AuditUnavailable(_)));
     METRICS.stored(operation, begun.elapsed(), failed);

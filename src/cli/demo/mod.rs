@@ -47,7 +47,7 @@ const ACTIVITIES: usize = 5;
 impl Demo {
     /// Shows it.
     pub async fn run(self) -> Ran {
-        drop(log_to_stderr(&Log { format: LogFormat::Auto, filter: "warn".to_owned() })?);
+        drop(log_to_stderr(&Log { format: LogFormat::Auto, filter: "warn".to_owned() }, None)?);
         let mut stop = StopSignals::listen()?;
         let folder = TemporaryFolder::make()?;
         tokio::select! {

@@ -1,7 +1,7 @@
 //! Promises about what is exported of risk alerts.
 
 use super::reviews::{decision, imported, raised};
-use super::{Place, asked, commit, decided, did, member, noon, person, policy, tenant, today};
+use super::{Place, asked, commit, decided, did, member, noon, person, policy, sid, tenant, today};
 use crate::domain::audit::{AuditOutcome, SERVER_CHAIN};
 use crate::domain::content::{AlertRecord, Content, ContentQuery, RECORDS_MAX};
 use crate::domain::facts::Fact;
@@ -9,6 +9,7 @@ use crate::domain::ids::RiskAlertId;
 use crate::domain::risk_alert::{RiskAlert, Status};
 use crate::domain::settings::Settings;
 use crate::domain::severity::Severity;
+use crate::domain::user::Identity;
 use crate::store::Store;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::collection::vec;
@@ -100,6 +101,25 @@ pub async fn a_raised_alert_is_exported_with_its_trigger_and_each_rise(place: im
     let trigger = Some(noon() - TimeDelta::days(1));
     assert_eq!(told, [(Severity::Medium, true, trigger), (Severity::High, false, trigger)]);
     assert!(records(&contents)[0].identity.has(&super::address("ann")));
+}
+
+pub async fn what_is_due_of_two_who_turn_out_to_be_one_is_exported(place: impl Place) {
+    let store = place.open();
+    turn(&store, 0, true).await;
+    let story = |n: u32, name: &str| {
+        let (known, both) = (Identity::default().with(sid(n)), person(name).with(sid(n)));
+        let did = |who, part| did(who, super::copied(&format!("{n} {part}"), 1));
+        vec![did(known, 1), raised(name, imported(name, 2, Severity::High)), did(both, 2)]
+    };
+    commit(&store, tenant(0), story(1, "ann")).await;
+    for fact in story(2, "bob") {
+        commit(&store, tenant(0), vec![fact]).await;
+    }
+    assert_eq!(store.publish(noon()).await.unwrap(), 1);
+    let contents = all(&store).await;
+    let expected = [("ann", Status::NeedsReview, true), ("bob", Status::NeedsReview, true)];
+    assert_eq!(told(&records(&contents)), expected);
+    assert!(records(&contents).iter().all(|one| one.identity.keys().count() == 2), "the names of both");
 }
 
 pub async fn many_changes_make_several_blobs_that_are_read_in_order(place: impl Place) {

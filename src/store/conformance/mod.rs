@@ -86,6 +86,7 @@ macro_rules! conformance {
             an_alert_that_rises_is_kept_with_each_severity_that_it_had,
             what_changes_while_export_is_on_is_exported_once,
             a_raised_alert_is_exported_with_its_trigger_and_each_rise,
+            what_is_due_of_two_who_turn_out_to_be_one_is_exported,
             many_changes_make_several_blobs_that_are_read_in_order,
             nothing_of_an_erased_person_is_exported_any_more,
             a_note_is_replaced_by_whoever_knows_what_it_says,

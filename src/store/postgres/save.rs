@@ -92,7 +92,8 @@ impl Changed {
         self.save_alerts(change, tenant, ledger).await?;
         for due in ledger.take_due() {
             let insert = "INSERT INTO due (tenant_id, user_no, alert_id, payload) VALUES ($1, $2, $3, $4)";
-            let (user, alert) = (i64::from(due.user.0), due.alert.id.as_str());
+            // Who had that number may have turned out to be somebody else in the same batch.
+            let (user, alert) = (i64::from(ledger.resolve(due.user).0), due.alert.id.as_str());
             change.execute(insert, &[&tenant.uuid(), &user, &alert, &due_bytes(&due)]).await?;
         }
         let next = i64::from(ledger.next_user().0);

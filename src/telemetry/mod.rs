@@ -1,4 +1,6 @@
-//! Every metric, named once. No label holds a tenant or a user.
+//! Every metric, named once, and the spans of traces. No label and no attribute holds a tenant or a user.
+
+pub mod traces;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
