@@ -7,6 +7,7 @@ mod child;
 mod postgres;
 
 use child::Server as Replica;
+use postgres::pair::Pair;
 use postgres::{Server, folder, initdb};
 use prost_types::{FieldMask, Timestamp};
 use riskshare::clock::{Clock, SystemClock};
@@ -14,7 +15,9 @@ use riskshare::pb;
 use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient;
 use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -25,60 +28,7 @@ const FAILOVERS: usize = 3;
 const WRITERS: usize = 4;
 const BATCH: usize = 10;
 const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
-const OPTIONS: &str =
-    "-c fsync=off -c max_connections=100 -c shared_buffers=64MB -c synchronous_commit=remote_apply";
-
-/// A primary and its synchronous standby.
-struct Pair {
-    folders: [tempfile::TempDir; 2],
-    /// Which of the folders is the primary's.
-    primary: usize,
-    servers: [Option<Server>; 2],
-}
-
-impl Pair {
-    fn start() -> Self {
-        let folders = [folder(), folder()];
-        initdb(folders[0].path());
-        let primary = Server::start(folders[0].path(), OPTIONS);
-        assert!(primary.run("CREATE DATABASE riskshare"));
-        let mut pair = Self { folders, primary: 0, servers: [Some(primary), None] };
-        pair.add_standby();
-        pair
-    }
-
-    fn primary(&self) -> &Server {
-        self.servers[self.primary].as_ref().unwrap()
-    }
-
-    fn add_standby(&mut self) {
-        let other = 1 - self.primary;
-        self.primary().make_standby(self.folders[other].path());
-        self.servers[other] = Some(Server::start(self.folders[other].path(), OPTIONS));
-        // ALTER SYSTEM commits nothing, so it does not wait for the standby that it names.
-        assert!(self.primary().run("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (standby)'"));
-        assert!(self.primary().run("SELECT pg_reload_conf()"));
-        let is_sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        while self.primary().ask(is_sync).as_deref() != Some("1") {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Kills the primary and promotes the standby.
-    fn fail_over(&mut self) {
-        self.servers[self.primary].take().unwrap().kill();
-        self.primary = 1 - self.primary;
-        assert!(self.primary().run("SELECT pg_promote()"));
-    }
-
-    fn url(&self) -> String {
-        let [one, other] = &self.folders;
-        let hosts = format!("{},{}", one.path().display(), other.path().display());
-        format!(
-            "host={hosts} user=postgres dbname=riskshare target_session_attrs=read-write connect_timeout=2"
-        )
-    }
-}
+const OPTIONS: &str = "-c fsync=off -c max_connections=100 -c shared_buffers=64MB";
 
 fn start(url: &str, folder: &Path) -> Replica {
     Replica::start_with(
@@ -241,7 +191,11 @@ struct Patient {
 
 impl Patient {
     async fn start() -> (Self, Server) {
-        let database = folder();
+        Self::start_in(folder()).await
+    }
+
+    /// Starts over a database in a folder.
+    async fn start_in(database: tempfile::TempDir) -> (Self, Server) {
         initdb(database.path());
         let server = Server::start(database.path(), OPTIONS);
         assert!(server.run("CREATE DATABASE riskshare"));
@@ -339,4 +293,63 @@ async fn an_answer_that_takes_longer_than_a_hold_lasts_is_given_under_another() 
         let answer = asked.await.unwrap().unwrap().into_inner().alert.unwrap();
         assert_eq!(answer.severity_text, "High");
     }
+}
+
+/// A small disk in memory, mounted at a folder.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(folder: &Path) -> Self {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=112m,mode=777", "tmpfs"])
+            .arg(folder)
+            .status();
+        assert!(mounted.unwrap().success(), "mounting takes root");
+        Self(folder.to_owned())
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "mounts a small disk, which takes root: run with --ignored"]
+async fn while_the_disk_is_full_calls_are_unavailable_and_then_go_on_without_a_restart() {
+    let folder = folder();
+    let disk = Disk::mount(folder.path());
+    let (patient, server) = Patient::start_in(folder).await;
+    disk.fill();
+    // There is room in pages that have been begun.
+    let mut number = 1;
+    let refused = loop {
+        let mut client = AlertEnrichmentServiceClient::new(patient.channel.clone());
+        let mut ingest = IngestServiceClient::new(patient.channel.clone());
+        let commit = ingest.ingest_activities(batch(0, number)).await;
+        let read = client.enrich_alert(question()).await;
+        match (commit, read) {
+            (Err(commit), Err(read)) => break [commit, read],
+            _ => number += 1,
+        }
+    };
+    for refused in refused {
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        assert!(!format!("{refused:?}").contains("user0"));
+    }
+    patient.says(NOT_SERVING).await;
+    disk.empty();
+    patient.is_well(number).await;
+    drop((server, disk));
 }

@@ -1,8 +1,10 @@
 //! The sharing switch over several replicas and one database, as a small model whose every run is tried: replicas that
-//! answer at any pace, however long they stand still, and one that turns sharing off meanwhile. It is the protocol that an
-//! engine for several replicas has to follow; there is none yet. Readers take a lock that they share and keep until
-//! their bytes are handed over, and refuse to send when they are too old; the switch takes the lock for itself. Time is
-//! in seconds; a replica that stands still is one whose next step comes late.
+//! answer at any pace, however long they stand still, whose sessions may be lost at any moment without their knowing, and
+//! one that turns sharing off meanwhile. It is the protocol of `src/store/postgres/switch.rs`. Readers take a lock that
+//! they share and keep until their bytes are handed over, and refuse to send when they are too old; the switch takes the
+//! lock for itself, and returns when whoever had one before is too old. Time is in seconds; a replica that stands still is
+//! one whose next step comes late. A session that is lost is one that a cut network ended, or a database that was killed
+//! and in whose place another one took over.
 
 use stateright::{Checker, Model, Property};
 
@@ -25,10 +27,20 @@ struct Protocol {
     is_strict: bool,
     /// Nothing comes between a reader's look at its age and its sending.
     sends_at_once: bool,
+    /// The switch does not return before every reader that had a lock before it is too old.
+    waits_for_age: bool,
+    /// The database may lose a session, and the lock with it, while the reader goes on.
+    loses_sessions: bool,
 }
 
-const DEFAULT: Protocol =
-    Protocol { refuses_when_old: true, is_exclusive: true, is_strict: false, sends_at_once: true };
+const DEFAULT: Protocol = Protocol {
+    refuses_when_old: true,
+    is_exclusive: true,
+    is_strict: false,
+    sends_at_once: true,
+    waits_for_age: true,
+    loses_sessions: true,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Reader {
@@ -56,8 +68,8 @@ enum Reader {
 enum Switch {
     On,
     Waiting { since: u8 },
-    Locked,
-    Committed,
+    Locked { at: u8 },
+    Committed { locked: u8 },
     Returned,
 }
 
@@ -82,6 +94,7 @@ enum Step {
     Check(usize),
     Send(usize),
     Finish(usize),
+    Lose(usize),
     AskOff,
     LockOff,
     EndReaders,
@@ -95,7 +108,11 @@ impl Protocol {
     }
 
     fn reader_steps(self, state: &State, reader: usize, steps: &mut Vec<Step>) {
-        let is_queued = matches!(state.switch, Switch::Waiting { .. } | Switch::Locked) && self.is_exclusive;
+        let is_locked = matches!(state.switch, Switch::Waiting { .. } | Switch::Locked { .. });
+        let is_queued = is_locked && self.is_exclusive;
+        if state.holds[reader] && self.loses_sessions {
+            steps.push(Step::Lose(reader));
+        }
         match state.readers[reader] {
             Reader::Idle => steps.push(Step::Ask(reader)),
             Reader::Waiting { .. } if !is_queued => steps.push(Step::Lock(reader)),
@@ -122,9 +139,11 @@ impl Protocol {
                     steps.push(Step::EndReaders);
                 }
             }
-            Switch::Locked => steps.push(Step::CommitOff),
-            Switch::Committed => steps.push(Step::ReturnOff),
-            Switch::Returned => {}
+            Switch::Locked { .. } => steps.push(Step::CommitOff),
+            Switch::Committed { locked } if !self.waits_for_age || state.now > locked + AGE_MAX => {
+                steps.push(Step::ReturnOff);
+            }
+            Switch::Committed { .. } | Switch::Returned => {}
         }
     }
 }
@@ -188,14 +207,16 @@ impl Model for Protocol {
                 state.holds[reader] = false;
             }
             Step::AskOff => state.switch = Switch::Waiting { since: state.now },
-            Step::LockOff => state.switch = Switch::Locked,
+            Step::Lose(reader) => state.holds[reader] = false,
+            Step::LockOff => state.switch = Switch::Locked { at: state.now },
             Step::EndReaders => {
                 state.holds = [false; REPLICAS];
                 state.was_cut_off = true;
             }
             Step::CommitOff => {
+                let Switch::Locked { at } = state.switch else { return None };
                 state.is_on = false;
-                state.switch = Switch::Committed;
+                state.switch = Switch::Committed { locked: at };
             }
             Step::ReturnOff => state.switch = Switch::Returned,
         }
@@ -249,15 +270,23 @@ fn a_switch_that_takes_no_exclusive_lock_returns_before_readers_are_done() {
     assert!(shown(Protocol { is_exclusive: false, ..DEFAULT }).contains(&LEAK));
 }
 
+#[test]
+fn a_reader_whose_session_is_lost_sends_after_a_switch_that_does_not_wait_until_it_is_too_old() {
+    let hasty = Protocol { waits_for_age: false, ..DEFAULT };
+    assert!(shown(hasty).contains(&LEAK));
+    assert!(!shown(Protocol { loses_sessions: false, ..hasty }).contains(&LEAK));
+}
+
 /// The gap that is left: a replica that stands still for a second between two instructions.
 #[test]
 fn a_reader_that_stands_still_between_looking_and_sending_sends_after_off() {
     assert!(shown(Protocol { sends_at_once: false, ..DEFAULT }).contains(&LEAK));
 }
 
-/// What strictness costs: off does not return while a reader stands still.
+/// What strictness costs: off does not return while a reader stands still, as long as its session is there.
 #[test]
 fn a_strict_switch_has_no_gap_and_waits_for_ever_if_need_be() {
-    let strict = Protocol { is_strict: true, sends_at_once: false, refuses_when_old: false, ..DEFAULT };
+    let strict = Protocol { is_strict: true, loses_sessions: false, ..DEFAULT };
+    let strict = Protocol { sends_at_once: false, refuses_when_old: false, waits_for_age: false, ..strict };
     assert_eq!(shown(strict), [ALL_DONE]);
 }

@@ -65,32 +65,38 @@ impl Calls {
 
     /// Makes `count` calls and measures them and the program's CPU time.
     pub async fn measure(&self, program: &Program, load: Load, count: usize) -> Result<Sample> {
+        self.measure_all(std::slice::from_ref(program), load, count).await
+    }
+
+    /// Does so with connections to several programs in turn.
+    pub async fn measure_all(&self, programs: &[Program], load: Load, count: usize) -> Result<Sample> {
         let mut connections = Vec::new();
-        for _ in 0..load.connections {
-            connections.push(connect(program.address()).await?);
+        for program in programs.iter().cycle().take(load.connections) {
+            connections.push((connect(program.address()).await?, self.request(program.address())?));
         }
         let callers = connections.iter().flat_map(|one| std::iter::repeat_n(one, load.in_flight));
         let (next, mut running) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
-        let (cpu, begun) = (program.cpu()?, Instant::now());
-        for connection in callers {
-            let caller = Caller {
-                connection: connection.clone(),
-                request: self.request(program.address())?,
-                frames: Arc::clone(&self.frames),
-            };
+        let (cpu, begun) = (cpu_of_all(programs)?, Instant::now());
+        for (connection, request) in callers {
+            let (connection, request) = (connection.clone(), request.clone());
+            let caller = Caller { connection, request, frames: Arc::clone(&self.frames) };
             running.spawn(caller.run(Arc::clone(&next), count));
         }
         let mut calls = Vec::with_capacity(count);
         while let Some(done) = running.join_next().await {
             calls.append(&mut done??);
         }
-        Ok(Sample::new(calls, begun.elapsed(), program.cpu()?.saturating_sub(cpu)))
+        Ok(Sample::new(calls, begun.elapsed(), cpu_of_all(programs)?.saturating_sub(cpu)))
     }
 
     fn request(&self, address: SocketAddr) -> Result<Request<()>> {
         let request = Request::post(format!("http://{address}{}", self.path));
         Ok(request.header("content-type", "application/grpc").header("te", "trailers").body(())?)
     }
+}
+
+fn cpu_of_all(programs: &[Program]) -> Result<Duration> {
+    programs.iter().map(Program::cpu).sum()
 }
 
 /// What became of a call.

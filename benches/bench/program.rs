@@ -31,6 +31,13 @@ impl Program {
         Self::start(command, Some(data)).context("riskshare did not start")
     }
 
+    /// Starts `riskshare serve` over a database, with its defaults.
+    pub fn replica(url: &str) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--postgres-url", url]);
+        Self::start(command, None).context("a replica did not start")
+    }
+
     /// Starts the echo.
     pub fn echo() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);

@@ -19,6 +19,7 @@ mod input;
 mod json;
 mod man;
 mod migrate;
+mod migrate_store;
 mod reload;
 mod serve;
 mod settings;
@@ -63,6 +64,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Export(export::Export),
     Migrate(migrate::Migrate),
+    MigrateStore(Box<migrate_store::MigrateStore>),
     Healthcheck(healthcheck::Healthcheck),
     Doctor(Box<doctor::Doctor>),
     CheckConfig(Box<check_config::CheckConfig>),
@@ -87,6 +89,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(audit) => audit.run().await,
         Command::Export(export) => export.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::MigrateStore(migrate) => migrate.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::CheckConfig(check) => check.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run().await,

@@ -5,6 +5,7 @@ use crate::domain::time::{FUTURE_SKEW_MINUTES, UtcDay};
 use crate::domain::user::Identity;
 use crate::gate::admission::{Permit, Refusal, Unavailable};
 use crate::store::Store;
+use crate::telemetry::METRICS;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 
@@ -26,6 +27,21 @@ pub enum Recorded {
 #[must_use]
 pub fn is_future(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     at > now + TimeDelta::minutes(FUTURE_SKEW_MINUTES)
+}
+
+fn happened_at(fact: &Fact) -> Option<DateTime<Utc>> {
+    if let Fact::Activity { activity, .. } = fact { Some(activity.at) } else { None }
+}
+
+fn measure(outcomes: &[Outcome], outside: usize, lag: Option<TimeDelta>) {
+    let count = |of: fn(&Outcome) -> bool| outcomes.iter().filter(|one| of(one)).count();
+    METRICS.ingested("accepted", count(|one| matches!(one, Outcome::Accepted)));
+    METRICS.ingested("duplicate", count(|one| matches!(one, Outcome::Duplicate)));
+    METRICS.ingested("conflict", count(|one| matches!(one, Outcome::Conflict(_))));
+    METRICS.ingested("outside_window", outside);
+    if let Some(lag) = lag {
+        METRICS.ingest_lag.observe(lag.as_seconds_f64().max(0.0));
+    }
 }
 
 impl Recorder {
@@ -57,12 +73,15 @@ impl Recorder {
             |fact: &Fact| !matches!(fact, Fact::Activity { activity, .. } if activity.day() < horizon);
         let kept: Vec<bool> = facts.iter().map(is_kept).collect();
         let facts: Vec<Fact> = facts.into_iter().filter(is_kept).collect();
-        let mut outcomes = if facts.is_empty() {
-            Vec::new().into_iter()
+        let newest = facts.iter().filter_map(happened_at).max();
+        let outcomes = if facts.is_empty() {
+            Vec::new()
         } else {
             let batch = Batch { tenant: permit.tenant(), at: permit.at(), facts };
-            self.store.commit(batch).await?.into_iter()
+            self.store.commit(batch).await?
         };
+        measure(&outcomes, kept.iter().filter(|kept| !**kept).count(), newest.map(|at| permit.at() - at));
+        let mut outcomes = outcomes.into_iter();
         let missing = || Unavailable("the store gave too few outcomes".to_owned());
         kept.into_iter()
             .map(|kept| {

@@ -16,6 +16,7 @@ use crate::gate::rate::Rate;
 use crate::gate::rights::Right;
 use crate::store;
 use crate::store::{AlertCursor, AlertPage, Hold, Named, Snapshot, Store, StoreError};
+use crate::telemetry::METRICS;
 use chrono::{DateTime, Utc};
 use governor::Quota;
 use std::num::NonZeroU32;
@@ -223,6 +224,10 @@ impl Gate {
     /// # Errors
     /// When none has the right, which is written down.
     pub async fn authorise(&self, caller: &Caller, right: Right) -> Result<Entry, Refusal> {
+        counted(self.authorised(caller, right).await)
+    }
+
+    async fn authorised(&self, caller: &Caller, right: Right) -> Result<Entry, Refusal> {
         match caller.entry(right, self.clock.now()) {
             Ok(entry) => Ok(entry),
             Err(denied) => Err(self.deny(caller, right, None, denied).await),
@@ -234,6 +239,10 @@ impl Gate {
     /// # Errors
     /// When this is none of them, whether it exists or not, which is written down.
     pub async fn enter(&self, entry: &Entry, tenant: TenantId) -> Result<Access, Refusal> {
+        counted(self.entered(entry, tenant).await)
+    }
+
+    async fn entered(&self, entry: &Entry, tenant: TenantId) -> Result<Access, Refusal> {
         match entry.access(tenant, self.clock.now()) {
             Ok(access) => Ok(access),
             Err(denied) => Err(self.deny(entry.caller(), entry.right(), Some(tenant), denied).await),
@@ -254,7 +263,31 @@ impl Gate {
     /// # Errors
     /// When the tenant does not share, or when that cannot be found out or written down.
     pub async fn admit(&self, access: Access, about: About) -> Result<SharingGrant, Refusal> {
-        let hold = self.store.hold(access.tenant()).await.map_err(Unavailable::from)?;
+        let hold = self.store.hold(access.tenant()).await;
+        counted(self.let_in(hold, access, about).await)
+    }
+
+    /// Does the same for a question about these people, whom the store may then read in the same breath.
+    ///
+    /// # Errors
+    /// Like those of [`Gate::admit`].
+    pub async fn admit_to_read(
+        &self,
+        access: Access,
+        about: About,
+        people: &[Identity],
+    ) -> Result<SharingGrant, Refusal> {
+        let hold = self.store.hold_to_read(access.tenant(), people).await;
+        counted(self.let_in(hold, access, about).await)
+    }
+
+    async fn let_in(
+        &self,
+        hold: Result<Hold, StoreError>,
+        access: Access,
+        about: About,
+    ) -> Result<SharingGrant, Refusal> {
+        let hold = hold.map_err(Unavailable::from)?;
         let (as_of, trail) = (self.clock.now(), Trail::default());
         if !hold.is_sharing() {
             let event = audit::event(&access, as_of, AuditOutcome::SharingOff, about, &trail);
@@ -340,6 +373,22 @@ impl Gate {
         };
         Ok(if is_known { tenant } else { SERVER_CHAIN })
     }
+}
+
+/// Counts a refusal.
+fn counted<T>(result: Result<T, Refusal>) -> Result<T, Refusal> {
+    if let Err(refusal) = &result {
+        METRICS.refused(match refusal {
+            Refusal::Denied(Denied::PermissionMissing) => "permission_missing",
+            Refusal::Denied(Denied::TenantMismatch) => "tenant_mismatch",
+            Refusal::Denied(Denied::Lapsed) => "credentials_lapsed",
+            Refusal::DeniedTooOften(_) => "denied_too_often",
+            Refusal::SharingOff(_) => "sharing_off",
+            Refusal::Unavailable(_) => "store_unavailable",
+            Refusal::AuditUnavailable(_) => "audit_unavailable",
+        });
+    }
+    result
 }
 
 async fn write_down(store: &dyn Store, chain: TenantId, event: AuditEvent) -> Result<(), AuditUnavailable> {
@@ -519,6 +568,10 @@ impl SharingGrant {
     }
 
     async fn write(&self, outcome: AuditOutcome) -> Result<WrittenDown<'_>, Refusal> {
+        counted(self.written(outcome).await)
+    }
+
+    async fn written(&self, outcome: AuditOutcome) -> Result<WrittenDown<'_>, Refusal> {
         let held = self.still_held(Arc::clone(&self.hold)).await;
         self.record(if held.is_ok() { outcome } else { AuditOutcome::SharingOff }).await?;
         Ok(WrittenDown { hold: held?, grant: self })
@@ -556,7 +609,7 @@ impl WrittenDown<'_> {
     /// # Errors
     /// When it has, or the store cannot say.
     pub async fn disclose<T>(self, value: T) -> Result<Disclosed<T>, Refusal> {
-        let hold = self.grant.still_held(self.hold).await?; // It took time to write, and to make the value.
+        let hold = counted(self.grant.still_held(self.hold).await)?; // It took time to write, and to make the value.
         Ok(Disclosed { value, seal: Seal(hold) })
     }
 }

@@ -114,7 +114,8 @@ impl Enrichment {
         alert: &DlpAlert,
         view: View,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
-        let mut grant = self.gate.admit(access, About::alerts([&alert.id])).await?;
+        let about = About::alerts([&alert.id]);
+        let mut grant = self.gate.admit_to_read(access, about, &alert.involved).await?;
         let reading = self.engine.read(&mut grant, &alert.involved).await?;
         let written = reading.grant().write_down().await?;
         let queue = reading.queue(&alert.involved, 0);
@@ -129,9 +130,9 @@ impl Enrichment {
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
         let about = About::alerts(alerts.iter().flatten().map(|alert| &alert.id));
-        let mut grant = self.gate.admit(access, about).await?;
         let people: Vec<Identity> =
             alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
+        let mut grant = self.gate.admit_to_read(access, about, &people).await?;
         let reading = self.engine.read(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let mut at = 0;
@@ -157,8 +158,9 @@ impl Enrichment {
         access: Access,
         asked: &Timeline,
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Refusal> {
-        let mut grant = self.gate.admit(access, About::default()).await?;
-        let reading = self.engine.read(&mut grant, std::slice::from_ref(&asked.user)).await?;
+        let user = std::slice::from_ref(&asked.user);
+        let mut grant = self.gate.admit_to_read(access, About::default(), user).await?;
+        let reading = self.engine.read(&mut grant, user).await?;
         let involved = reading.person(&asked.user, 0);
         let renderer = self.renderer(&reading, View::Severity);
         let after = match self.cursor(&renderer, &involved, asked) {

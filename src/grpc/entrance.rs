@@ -4,6 +4,7 @@
 use crate::grpc::deadline;
 use crate::grpc::form;
 use crate::grpc::limits;
+use crate::grpc::metered::Measured;
 use crate::grpc::methods::{Method, Methods, Times};
 use crate::grpc::rate::TenantRate;
 use crate::grpc::status;
@@ -107,19 +108,23 @@ impl<S> Entrance<S> {
 
     fn call_of<B>(&self, request: &Request<B>) -> Result<Call, Status> {
         let method = self.terms.methods.get(request.uri().path());
+        let measured = Measured::begin(Arc::clone(&method.named));
         let asked = deadline::asked(request.headers());
         if asked.is_some_and(deadline::is_too_short) {
-            return Err(status::deadline_exceeded());
+            return Err(measured.refused(status::deadline_exceeded()));
         }
         let now = Instant::now();
-        let place = match request.extensions().get::<Peer>() {
-            Some(peer) => Some(peer.begin().ok_or_else(|| {
-                status::overloaded("the connection has as many calls in progress as one may have")
-            })?),
+        let place = match request.extensions().get::<Peer>().map(Peer::begin) {
             None => None,
+            Some(Some(place)) => Some(place),
+            Some(None) => {
+                let full = "the connection has as many calls in progress as one may have";
+                return Err(measured.refused(status::overloaded(full)));
+            }
         };
         let begin_by = now + asked.unwrap_or(method.time_max).min(method.time_max);
-        Ok(Call { method, begin_by, asked: asked.and_then(|asked| now.checked_add(asked)), place })
+        let asked = asked.and_then(|asked| now.checked_add(asked));
+        Ok(Call { method, begin_by, asked, place, measured })
     }
 }
 
@@ -131,6 +136,7 @@ struct Call {
     /// When the caller wants it over.
     asked: Option<Instant>,
     place: Option<OwnedSemaphorePermit>,
+    measured: Measured,
 }
 
 impl Call {
@@ -150,10 +156,11 @@ impl Call {
             }
             _ => response,
         };
-        match self.place {
+        let response = match self.place {
             Some(place) => limits::until_read(response, place),
             None => response,
-        }
+        };
+        self.measured.until_over(response)
     }
 }
 

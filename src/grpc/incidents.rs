@@ -3,8 +3,9 @@
 use crate::domain::dlp_alert::DlpAlert;
 use crate::domain::user::Identity;
 use crate::engine::reading::Engine;
-use crate::gate::admission::{Gate, Refusal, SharingGrant};
+use crate::gate::admission::{Gate, Refusal};
 use crate::gate::audit::About;
+use crate::gate::caller::Access;
 use crate::gate::rights::Right;
 use crate::grpc::auth;
 use crate::grpc::enrichment::{ACTIVITIES_DEFAULT, ACTIVITIES_MAX, names_two_people};
@@ -39,9 +40,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::GetImpactedAssets).await?;
         let alerts = incident(&request.incident_id, &request.alerts)?;
-        let about = about(&request.incident_id, &alerts);
-        let mut grant = self.gate.admit(access, about).await.map_err(status::refused)?;
-        self.assets(&mut grant, request.incident_id, &alerts).await.map_err(status::refused)
+        self.assets(access, request.incident_id, &alerts).await.map_err(status::refused)
     }
 
     async fn list_impacted_entities(
@@ -50,9 +49,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::ListImpactedEntities).await?;
         let alerts = incident(&request.incident_id, &request.alerts)?;
-        let about = about(&request.incident_id, &alerts);
-        let mut grant = self.gate.admit(access, about).await.map_err(status::refused)?;
-        self.entities(&mut grant, request.incident_id, &alerts).await.map_err(status::refused)
+        self.entities(access, request.incident_id, &alerts).await.map_err(status::refused)
     }
 
     async fn get_user_risk(
@@ -61,20 +58,20 @@ impl IncidentService for Incidents {
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::GetUserRisk).await?;
         let (user, size) = one_user(&request)?;
-        let mut grant = self.gate.admit(access, About::default()).await.map_err(status::refused)?;
-        self.user_risk(&mut grant, &user, size).await.map_err(status::refused)
+        self.user_risk(access, &user, size).await.map_err(status::refused)
     }
 }
 
 impl Incidents {
     async fn assets(
         &self,
-        grant: &mut SharingGrant,
+        access: Access,
         incident_id: String,
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Refusal> {
         let people = people(alerts);
-        let reading = self.engine.read(grant, &people).await?;
+        let mut grant = self.gate.admit_to_read(access, about(&incident_id, alerts), &people).await?;
+        let reading = self.engine.read(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let queue = reading.queue(&people, 0);
         let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Severity };
@@ -89,14 +86,15 @@ impl Incidents {
 
     async fn entities(
         &self,
-        grant: &mut SharingGrant,
+        access: Access,
         incident_id: String,
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Refusal> {
         let people = people(alerts);
+        let mut grant = self.gate.admit_to_read(access, about(&incident_id, alerts), &people).await?;
         let alert_of: Vec<usize> =
             alerts.iter().enumerate().flat_map(|(i, alert)| alert.involved.iter().map(move |_| i)).collect();
-        let reading = self.engine.read(grant, &people).await?;
+        let reading = self.engine.read(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let mut involved = reading.queue(&people, 0).involved;
         involved.sort_by(|a, b| a.identity.canonical().cmp(&b.identity.canonical()));
@@ -116,11 +114,13 @@ impl Incidents {
 
     async fn user_risk(
         &self,
-        grant: &mut SharingGrant,
+        access: Access,
         user: &Identity,
         size: usize,
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Refusal> {
-        let reading = self.engine.read(grant, std::slice::from_ref(user)).await?;
+        let people = std::slice::from_ref(user);
+        let mut grant = self.gate.admit_to_read(access, About::default(), people).await?;
+        let reading = self.engine.read(&mut grant, people).await?;
         let involved = reading.person(user, 0);
         if involved.ambiguous {
             return Reply::withhold(reading.grant(), names_two_people().into()).await;

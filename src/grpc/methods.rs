@@ -1,12 +1,17 @@
 //! What the transport must know of a method before its messages are read: whether messages stream, and how long a
 //! call may take.
 
+use crate::telemetry::CallOf;
 use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The service whose calls may take longer: it waits for the disk.
 const INGEST: &str = "IngestService";
+
+/// What metrics call services and methods that are not there: whoever makes names up makes no new series.
+const UNKNOWN: &str = "unknown";
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +25,10 @@ pub struct Times {
 }
 
 /// What is known of a method.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Method {
+    /// What metrics call it.
+    pub named: Arc<CallOf>,
     /// The caller sends any number of messages, not one.
     pub takes_a_stream: bool,
     /// The answer has any number of messages, not one.
@@ -33,7 +40,7 @@ pub struct Method {
 /// Every method of the server.
 pub struct Methods {
     by_path: HashMap<String, Method>,
-    query: Duration,
+    unknown: Method,
 }
 
 impl Methods {
@@ -49,23 +56,37 @@ impl Methods {
         let one = |method: MethodDescriptor| {
             let service = method.parent_service();
             let path = format!("/{}/{}", service.full_name(), method.name());
+            let (takes, gives) = (method.is_client_streaming(), method.is_server_streaming());
             let method = Method {
-                takes_a_stream: method.is_client_streaming(),
-                gives_a_stream: method.is_server_streaming(),
+                named: named(service.full_name(), method.name(), takes, gives),
+                takes_a_stream: takes,
+                gives_a_stream: gives,
                 time_max: if service.name() == INGEST { times.ingest } else { times.query },
             };
             (path, method)
         };
         let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        Ok(Self { by_path: methods.map(one).collect(), query: times.query })
+        let nobody = named(UNKNOWN, UNKNOWN, false, false);
+        let unknown =
+            Method { named: nobody, takes_a_stream: false, gives_a_stream: false, time_max: times.query };
+        Ok(Self { by_path: methods.map(one).collect(), unknown })
     }
 
     /// Returns the method of a path. One that does not exist is like a query: it is refused soon enough.
     #[must_use]
     pub fn get(&self, path: &str) -> Method {
-        let unknown = Method { takes_a_stream: false, gives_a_stream: false, time_max: self.query };
-        self.by_path.get(path).copied().unwrap_or(unknown)
+        self.by_path.get(path).unwrap_or(&self.unknown).clone()
     }
+}
+
+fn named(service: &str, method: &str, takes_a_stream: bool, gives_a_stream: bool) -> Arc<CallOf> {
+    let grpc_type = match (takes_a_stream, gives_a_stream) {
+        (false, false) => "unary",
+        (true, false) => "client_stream",
+        (false, true) => "server_stream",
+        (true, true) => "bidi_stream",
+    };
+    Arc::new(CallOf { grpc_type, grpc_service: service.into(), grpc_method: method.into() })
 }
 
 #[cfg(test)]

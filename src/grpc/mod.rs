@@ -10,6 +10,7 @@ pub mod limits;
 pub mod form;
 pub mod deadline;
 pub mod methods;
+pub mod metered;
 pub mod upload;
 pub mod download;
 pub mod rate;

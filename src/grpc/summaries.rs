@@ -60,8 +60,9 @@ impl Enrichment {
         access: Access,
         asked: &Question,
     ) -> Result<Response<Reply<pb::SummarizeAlertResponse>>, Refusal> {
-        let mut grant = self.gate.admit(access, About::alerts([&asked.alert.id])).await?;
-        let reading = self.engine.read(&mut grant, &asked.alert.involved).await?;
+        let (about, people) = (About::alerts([&asked.alert.id]), &asked.alert.involved);
+        let mut grant = self.gate.admit_to_read(access, about, people).await?;
+        let reading = self.engine.read(&mut grant, people).await?;
         let written = reading.grant().write_down().await?;
         let queue = reading.queue(&asked.alert.involved, 0);
         let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Summary };
@@ -84,8 +85,8 @@ impl Enrichment {
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::RankAlertsResponse>>, Refusal> {
         let about = About::alerts(alerts.iter().map(|alert| &alert.id));
-        let mut grant = self.gate.admit(access, about).await?;
         let people: Vec<Identity> = alerts.iter().flat_map(|alert| alert.involved.iter().cloned()).collect();
+        let mut grant = self.gate.admit_to_read(access, about, &people).await?;
         let reading = self.engine.read(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Severity };

@@ -45,6 +45,7 @@ use crate::pb::risk_alert_service_server::RiskAlertServiceServer;
 use crate::pb::settings_service_server::SettingsServiceServer;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::observed::Observed;
 use crate::store::postgres;
 use crate::store::postgres::PostgresStore;
 use crate::transport;
@@ -272,13 +273,13 @@ impl Running {
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     if config.postgres.is_used() {
-        return Ok(Arc::new(PostgresStore::open(&config.postgres.address()?).await?));
+        return Ok(Arc::new(Observed(PostgresStore::open(&config.postgres.address()?).await?)));
     }
     let path = config.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await;
     let opened = opened.map_err(|fault| Unavailable(fault.to_string()))?;
     let store = opened.map_err(|cause| StartError::Open { path: config.data_dir.clone(), cause })?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(Observed(store)))
 }
 
 async fn expire(

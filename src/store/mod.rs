@@ -9,6 +9,8 @@ pub mod database_state;
 #[cfg(test)]
 pub mod conformance;
 pub mod embedded;
+pub mod moving;
+pub mod observed;
 pub mod postgres;
 
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
@@ -48,6 +50,12 @@ pub trait Store: Send + Sync + 'static {
     /// Looks at a tenant's sharing switch and at nothing else, least of all at users. A tenant nobody knows shares
     /// nothing, and looking at it leaves no trace.
     async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError>;
+
+    /// Does the same, and where the tenant shares may read these people in the same breath, for a [`Store::read`] of them
+    /// under that hold. Where it does not share nobody is looked up, and the answer takes as long whoever they are.
+    async fn hold_to_read(&self, tenant: TenantId, _people: &[Identity]) -> Result<Hold, StoreError> {
+        self.hold(tenant).await
+    }
 
     /// Reads people of the hold's tenant, all as of one instant between commits.
     async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError>;

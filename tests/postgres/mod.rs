@@ -1,6 +1,9 @@
 //! A PostgreSQL server of the tests' own: in a temporary folder, on a socket there, and gone with the process.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod link;
+pub mod pair;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -87,14 +90,20 @@ impl Server {
 
     /// Runs a statement and returns what it prints, if it went well.
     pub fn ask(&self, sql: &str) -> Option<String> {
+        self.ask_in("postgres", sql)
+    }
+
+    /// Runs a statement in a database and returns what it prints, if it went well.
+    pub fn ask_in(&self, database: &str, sql: &str) -> Option<String> {
         let mut command = Command::new("psql");
-        command.arg("-h").arg(&self.folder).args(["-U", "postgres", "-qtAc", sql]);
+        command.arg("-h").arg(&self.folder).args(["-U", "postgres", "-d", database, "-qtAc", sql]);
         let output = command.output().unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// Returns the id of the process that begins all others.
-    fn pid(&self) -> String {
+    #[must_use]
+    pub fn pid(&self) -> String {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         pid.lines().next().unwrap().to_owned()
     }
@@ -158,7 +167,27 @@ impl Database {
     /// Returns where it is.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("host={} user=postgres dbname={}", SERVER.0.folder.display(), self.0)
+        self.url_by(&Self::folder().display().to_string())
+    }
+
+    /// Returns where it is by another way to the server.
+    #[must_use]
+    pub fn url_by(&self, folder: &str) -> String {
+        format!("host={folder} user=postgres dbname={}", self.0)
+    }
+
+    /// Returns the folder of the server's socket.
+    #[must_use]
+    pub fn folder() -> PathBuf {
+        SERVER.0.folder.clone()
+    }
+}
+
+impl Database {
+    /// Runs a statement in it and returns what it prints, if it went well.
+    #[must_use]
+    pub fn ask(&self, sql: &str) -> Option<String> {
+        SERVER.0.ask_in(&self.0, sql)
     }
 }
 

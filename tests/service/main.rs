@@ -20,6 +20,7 @@ mod identity;
 mod ingest;
 mod issuer;
 mod management_api;
+mod metrics;
 mod mutual_tls;
 mod off_is_off;
 mod off_while_reading;

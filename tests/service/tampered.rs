@@ -136,6 +136,11 @@ impl Store for Tampered {
         self.store.hold(tenant).await
     }
 
+    async fn hold_to_read(&self, tenant: TenantId, people: &[Identity]) -> Result<Hold, StoreError> {
+        self.check(Call::Hold)?;
+        self.store.hold_to_read(tenant, people).await
+    }
+
     async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
         self.check(Call::Read)?;
         let found = self.store.read(hold, people).await;

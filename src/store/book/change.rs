@@ -4,7 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "records hold names")]
 
 use super::codec::{Decoder, Encoder, Malformed};
+use super::person::{Person, read_person, write_person};
+use super::state::{due_bytes, read_due};
 use crate::domain::activity::{Activity, Sensitivity};
+use crate::domain::content::Due;
 use crate::domain::ids::{ActivityId, IdError, PolicyId, RiskAlertId};
 use crate::domain::indicator::Indicator;
 use crate::domain::policy::{Interval, Policy, Scope, Thresholds, Trigger, TriggerRule};
@@ -84,6 +87,12 @@ pub enum Change {
     },
     /// All changes of risk alerts that were due were exported, the last in the content of that number.
     Published(u64),
+    /// All of this was kept of a user elsewhere, the activities aside. The number is new here.
+    Brought(Box<Person>),
+    /// The next new user gets this number, or a higher one.
+    Next(UserNo),
+    /// This change of a risk alert was due for export elsewhere.
+    Due(Due),
 }
 
 impl Change {
@@ -150,6 +159,19 @@ impl Change {
                 out.byte(11);
                 out.number(*number);
             }
+            Self::Brought(person) => {
+                out.byte(12);
+                write_person(out, person);
+            }
+            Self::Next(user) => {
+                out.byte(13);
+                write_no(out, *user);
+            }
+            Self::Due(due) => {
+                out.byte(14);
+                write_no(out, due.user);
+                out.block(&due_bytes(due));
+            }
         }
     }
 
@@ -185,6 +207,12 @@ impl Change {
                 comment: from.text()?.to_string(),
             },
             11 => Self::Published(from.number()?),
+            12 => Self::Brought(Box::new(read_person(from)?)),
+            13 => Self::Next(read_no(from)?),
+            14 => {
+                let user = read_no(from)?;
+                Self::Due(read_due(from.block()?, user)?)
+            }
             _ => return Err(Malformed),
         })
     }

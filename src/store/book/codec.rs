@@ -77,6 +77,12 @@ impl Encoder {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// Writes bytes that were written by themselves.
+    pub fn block(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Writes a text that may come again.
     pub fn text(&mut self, text: &str) {
         if let Some(&number) = self.texts.get(text) {
@@ -179,6 +185,12 @@ impl<'a> Decoder<'a> {
     pub fn unique(&mut self) -> Result<&'a str, Malformed> {
         let length = self.small()?;
         std::str::from_utf8(self.take(length)?).map_err(|_| Malformed)
+    }
+
+    /// Reads bytes that were written by themselves.
+    pub fn block(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.small()?;
+        self.take(length)
     }
 
     /// Reads a text that may come again.

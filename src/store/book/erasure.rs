@@ -24,7 +24,13 @@ impl Erasure {
             | Change::Alert { user, .. }
             | Change::Decided { user, .. }
             | Change::Pseudonym { user, .. } => self.numbers.contains(user),
-            Change::Policy(_) | Change::Settings { .. } | Change::Erased(_) | Change::Published(_) => false,
+            Change::Brought(person) => self.numbers.contains(&person.facts.user.no),
+            Change::Due(due) => self.numbers.contains(&due.user),
+            Change::Policy(_)
+            | Change::Settings { .. }
+            | Change::Erased(_)
+            | Change::Published(_)
+            | Change::Next(_) => false,
         };
         match change {
             _ if is_theirs => None,

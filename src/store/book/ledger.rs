@@ -5,7 +5,7 @@
 use super::change::Change;
 use super::codec::Malformed;
 use super::erasure::Erasure;
-
+use super::person::Person;
 use super::reviews::Review;
 use super::tenant::{Decided, Shown, Tenant};
 use super::texts::Texts;
@@ -17,7 +17,7 @@ use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::time::{UtcDay, Window};
 use crate::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The book.
@@ -101,6 +101,38 @@ impl Ledger {
         let Part { next, activities, alerts, members, offered } = part;
         let decided = tenant.decided();
         Self { activities, alerts, members, next, decided, offered, ..Self::new(tenant) }
+    }
+
+    /// Returns the numbers that turned out to be somebody else, by whom they are now.
+    pub fn former(&self) -> BTreeMap<UserNo, Vec<UserNo>> {
+        let mut former: BTreeMap<UserNo, Vec<UserNo>> = BTreeMap::new();
+        for from in self.absorbed.keys() {
+            former.entry(self.resolve(*from)).or_default().push(*from);
+        }
+        for numbers in former.values_mut() {
+            numbers.sort_unstable();
+        }
+        former
+    }
+
+    /// Returns all that is kept of a user who had these numbers too.
+    pub fn person(&self, user: UserNo, former: &[UserNo]) -> Option<Person> {
+        let facts = UserFacts::clone(&*self.tenant.facts(user)?);
+        let reviews = facts.alerts.keys().filter_map(|alert| {
+            let review = self.tenant.reviews.get(alert)?;
+            Some((alert.clone(), Review { user, ..Review::clone(&review) }))
+        });
+        Some(Person {
+            pseudonym: *self.pseudonyms.get(&user)?,
+            former: former.iter().map(|from| (*from, self.pseudonyms.get(from).copied())).collect(),
+            reviews: reviews.collect(),
+            facts,
+        })
+    }
+
+    /// Returns what is due for export, of users as they are numbered now.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = Due> {
+        self.due.iter().map(|due| Due { user: self.resolve(due.user), ..due.clone() })
     }
 
     /// Takes out what became due for export.
@@ -224,6 +256,15 @@ impl Ledger {
                 Ok(())
             }
             Change::Erased(users) => self.erase(&users),
+            Change::Brought(person) => self.bring(*person),
+            Change::Next(user) => {
+                self.next = self.next.max(user.0);
+                Ok(())
+            }
+            Change::Due(due) => {
+                self.due.push(due);
+                Ok(())
+            }
             Change::Published(_) => {
                 for due in std::mem::take(&mut self.due) {
                     if let Some(review) = self.review_of(&due.alert.id) {
@@ -233,6 +274,33 @@ impl Ledger {
                 Ok(())
             }
         }
+    }
+
+    /// Takes over a user whom another store kept.
+    fn bring(&mut self, person: Person) -> Result<(), Malformed> {
+        let Person { facts, pseudonym, former, reviews } = person;
+        let no = facts.user.no;
+        for key in facts.user.identity.keys() {
+            self.keys.insert(key.clone(), Some(no));
+        }
+        for policy in facts.memberships.keys() {
+            self.members.entry(policy.clone()).or_default().insert(no);
+        }
+        for (from, _) in &former {
+            self.absorbed.insert(*from, no);
+            self.moved.push((*from, no));
+        }
+        let pseudonyms = former.into_iter().filter_map(|(from, one)| Some((from, one?)));
+        for (user, pseudonym) in pseudonyms.chain([(no, pseudonym)]) {
+            self.apply(Change::Pseudonym { user, pseudonym })?;
+        }
+        for (alert, review) in reviews {
+            self.alerts.insert(alert.clone(), no);
+            self.reviews.insert(alert, review);
+        }
+        self.next = self.next.max(no.0.checked_add(1).ok_or(Malformed)?);
+        self.users.insert(no, facts);
+        Ok(())
     }
 
     /// Takes the new state of a risk alert.

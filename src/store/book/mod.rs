@@ -3,13 +3,14 @@
 //!
 //! `plan` judges the facts of a batch on the drafts of the `ledger`; `tenant` is what readers see, `reviews` what
 //! reviewers see of risk alerts, `switch` who may pass; `change`, `content` and `codec` are the bytes in which facts are
-//! kept, `erasure` what is left of them when somebody is forgotten.
+//! kept, `erasure` what is left of them when somebody is forgotten, `person` all of a user in one piece.
 
 pub mod change;
 pub mod codec;
 pub mod content;
 pub mod erasure;
 pub mod ledger;
+pub mod person;
 pub mod plan;
 pub mod reviews;
 pub mod state;

@@ -14,7 +14,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is kept of an alert beside the facts of its user.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Review {
     /// Whose it is. The number may have gone into another since.
     pub user: UserNo,

@@ -8,6 +8,8 @@ mod content;
 mod erasure;
 mod facts;
 mod model;
+#[cfg(has_postgres)]
+mod moves;
 mod people;
 mod reviews;
 mod switch;
@@ -15,6 +17,11 @@ mod switch;
 mod twins;
 
 pub use model::agrees_with_the_model;
+#[cfg(has_postgres)]
+pub use moves::{
+    Movable, a_move_that_is_given_up_leaves_the_source_as_it_was,
+    a_store_that_was_moved_goes_on_as_if_it_was_not,
+};
 #[cfg(has_postgres)]
 pub use twins::two_engines_say_the_same;
 

@@ -20,15 +20,19 @@ use std::sync::Arc;
 
 /// What happens in a story of two engines: more than the naive model knows of.
 #[derive(Clone, Debug)]
-enum Turn {
+pub enum Turn {
+    /// One that the naive model knows.
     Step(Step),
     /// A reviewer decides about one of the risk alerts of a tenant.
     Decide(u128, usize, Status),
+    /// Somebody of a tenant is erased.
     Erase(u128, usize),
+    /// What is due is exported, so many hours after noon.
     Publish(i64),
 }
 
-fn turn() -> impl Strategy<Value = Turn> {
+/// Returns a random turn.
+pub fn turn() -> impl Strategy<Value = Turn> {
     let status = prop_oneof![Just(Status::Confirmed), Just(Status::Dismissed), Just(Status::Resolved)];
     prop_oneof![
         12 => step().prop_map(Turn::Step),
@@ -67,14 +71,14 @@ async fn tell(a: &impl Place, b: &impl Place, story: Vec<Turn>) -> Result<(), Te
 }
 
 /// Returns the first line in which two answers differ.
-fn first_difference(one: &Said, other: &Said) -> String {
+pub fn first_difference(one: &Said, other: &Said) -> String {
     let (one, other) = (format!("{one:#?}"), format!("{other:#?}"));
     let differ = one.lines().zip(other.lines()).enumerate().find(|(_, (one, other))| one != other);
     format!("{differ:?}")
 }
 
 /// Lets a turn happen and returns what the engine answered.
-async fn take(store: &Arc<dyn Store>, turn: Turn) -> String {
+pub async fn take(store: &Arc<dyn Store>, turn: Turn) -> String {
     match turn {
         Turn::Step(Step::Commit(t, hour, facts)) => {
             let batch = Batch { tenant: tenant(t), at: noon() + TimeDelta::hours(hour), facts };
@@ -115,7 +119,7 @@ async fn take(store: &Arc<dyn Store>, turn: Turn) -> String {
 
 /// All that an engine says when it is asked about everything.
 #[derive(PartialEq, Debug)]
-struct Said {
+pub struct Said {
     exported: Vec<Arc<Content>>,
     tenants: Vec<SaidOfTenant>,
 }
@@ -133,7 +137,8 @@ struct SaidOfTenant {
     chain: AuditVerdict,
 }
 
-async fn said(store: &Arc<dyn Store>) -> Said {
+/// Asks an engine about everything.
+pub async fn said(store: &Arc<dyn Store>) -> Said {
     let exported = ContentQuery { size: usize::MAX, ..ContentQuery::default() };
     let exported = store.contents(&exported).await.unwrap();
     Said { exported, tenants: vec![said_of(store, 0).await, said_of(store, 1).await] }
@@ -141,8 +146,10 @@ async fn said(store: &Arc<dyn Store>) -> Said {
 
 async fn said_of(store: &Arc<dyn Store>, t: u128) -> SaidOfTenant {
     let everybody: Vec<Identity> = all_keys().into_iter().map(|key| Identity::default().with(key)).collect();
-    let hold = store.hold(tenant(t)).await.unwrap();
+    let hold = store.hold_to_read(tenant(t), &everybody).await.unwrap();
     let Snapshot { rules, found } = store.read(&hold, &everybody).await.unwrap();
+    let again = store.read(&hold, &everybody).await.unwrap();
+    assert_eq!((&again.rules, &again.found), (&rules, &found), "what was read with the hold");
     let (sharing, epoch) = (hold.is_sharing(), hold.epoch());
     drop(hold);
     let mut alerts = alerts(store, t).await;

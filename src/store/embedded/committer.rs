@@ -20,6 +20,7 @@ use crate::store::book::erasure::Erasure;
 use crate::store::book::ledger::Ledger;
 use crate::store::book::plan::{Evaluate, plan};
 use crate::store::{StoreError, VersionedSettings};
+use crate::telemetry::METRICS;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -314,6 +315,9 @@ impl Writer {
     /// Makes a group durable, then shows it, then answers.
     fn write(&mut self, group: Group) -> Result<(), Stop> {
         self.log.write(&group.parts)?;
+        if group.facts > 0 {
+            METRICS.commit_group.observe(f64::from(u32::try_from(group.facts).unwrap_or(u32::MAX)));
+        }
         for tenant in group.tenants {
             self.ledger(tenant).show();
         }

@@ -17,6 +17,14 @@ pub enum OpenError {
     /// Another process has it open.
     #[error("the store is in use by another process")]
     Locked,
+    /// It was moved elsewhere, or is being moved: what is there is not to be served.
+    #[error(
+        "the store was moved elsewhere: serve it there, or give it back with `riskshare migrate-store --abandon`"
+    )]
+    Moved,
+    /// Another store is being moved into it.
+    #[error("the move of another store into this one has not ended: run `riskshare migrate-store` again")]
+    Unfinished,
     /// The file system refused.
     #[error("the store's folder cannot be used: {0}")]
     Io(io::Error),

@@ -1,5 +1,5 @@
 //! The files beside the log: VERSION says in which format all is written, LOCK keeps other processes out, HEAD says
-//! how far the log reached at least, CURRENT which log it is.
+//! how far the log reached at least, CURRENT which log it is, MOVED and MOVING that the store is not to be served.
 
 use super::error::OpenError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,6 +13,10 @@ pub const FORMAT_VERSION: u32 = 1;
 const VERSION: &str = "riskshare embedded store 1\n";
 /// The folder of the first log. Later ones have their number behind it.
 const LOG: &str = "log";
+/// Marks a store that was moved elsewhere, or is being moved.
+pub const MOVED: &str = "MOVED";
+/// Marks a store into which another one is being moved.
+pub const MOVING: &str = "MOVING";
 /// The most bytes of VERSION that are looked at.
 const VERSION_BYTES_MAX: u64 = 64;
 
@@ -53,6 +57,7 @@ impl FolderState {
             return Err(OpenError::Locked);
         }
         if has_version(path)? {
+            refuse_marked(path)?;
             return Ok(Self::Store);
         }
         refuse_other_things(path)?;
@@ -63,6 +68,13 @@ impl FolderState {
 impl Folder {
     /// Opens a folder, making it when there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let folder = Self::open_to_move(path)?;
+        refuse_marked(path)?;
+        Ok(folder)
+    }
+
+    /// Does the same for whoever moves a store, whatever a move left.
+    pub fn open_to_move(path: &Path) -> Result<Self, OpenError> {
         fs::create_dir_all(path).map_err(OpenError::Io)?;
         let lock = OpenOptions::new()
             .create(true)
@@ -78,6 +90,24 @@ impl Folder {
         let folder = Self { path: path.to_owned(), lock };
         folder.check_version()?;
         Ok(folder)
+    }
+
+    /// Says whether a mark is set.
+    pub fn is_marked(&self, mark: &str) -> Result<bool, OpenError> {
+        is_marked(&self.path, mark)
+    }
+
+    /// Sets a mark, durably.
+    pub fn mark(&self, mark: &str) -> Result<(), OpenError> {
+        self.place(mark, "").map_err(OpenError::Io)
+    }
+
+    /// Takes a mark away, durably.
+    pub fn unmark(&self, mark: &str) -> Result<(), OpenError> {
+        match fs::remove_file(self.path.join(mark)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(OpenError::Io(error)),
+            _ => self.sync().map_err(OpenError::Io),
+        }
     }
 
     /// Returns where the log is. A log that was written anew has another folder than the one before; what an
@@ -160,6 +190,18 @@ impl Folder {
         fs::rename(&new, self.path.join(name))?;
         self.sync()
     }
+}
+
+fn is_marked(path: &Path, mark: &str) -> Result<bool, OpenError> {
+    path.join(mark).try_exists().map_err(OpenError::Io)
+}
+
+/// Refuses a store that is not to be served.
+fn refuse_marked(path: &Path) -> Result<(), OpenError> {
+    if is_marked(path, MOVED)? {
+        return Err(OpenError::Moved);
+    }
+    if is_marked(path, MOVING)? { Err(OpenError::Unfinished) } else { Ok(()) }
 }
 
 /// Says whether a folder has the file VERSION, which must name this format.
@@ -293,7 +335,11 @@ mod tests {
         assert!(matches!(FolderState::of(&path), Err(OpenError::Locked)));
         drop(open);
         assert_eq!(FolderState::of(&path).unwrap(), FolderState::Store);
-        assert!(Folder::open(&path).is_ok(), "the look has let go of the lock");
+        let open = Folder::open(&path).expect("the look has let go of the lock");
+        open.mark(MOVED).unwrap();
+        drop(open);
+        assert!(matches!(FolderState::of(&path), Err(OpenError::Moved)));
+        Folder::open_to_move(&path).unwrap().unmark(MOVED).unwrap();
         fs::write(path.join("VERSION"), "riskshare embedded store 2\n").unwrap();
         assert!(matches!(FolderState::of(&path), Err(OpenError::UnknownVersion(_))));
         assert!(

@@ -24,6 +24,8 @@ const FACTS: &str = "facts";
 const NOTES: &str = "notes";
 /// The note that holds the key of page tokens.
 const TOKEN_KEY: &str = "token_key";
+/// The note that says how far a move into this store came.
+const REACHED: &str = "reached";
 /// Begins the notes about dropped buckets. The name of the bucket's partition follows.
 const DROPPED: &str = "dropped/";
 /// Begins the notes that are kept for the floors above. The tenant and the note's name follow.
@@ -195,10 +197,27 @@ impl Log {
         }
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| OpenError::Io(io::Error::other(error)))?;
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        batch.insert(&self.notes, TOKEN_KEY, note(&key));
-        batch.commit()?;
+        self.set_token_key(&key)?;
         Ok(key)
+    }
+
+    /// Takes over the key of page tokens of another store.
+    pub fn set_token_key(&self, key: &[u8; 32]) -> Result<(), OpenError> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        batch.insert(&self.notes, TOKEN_KEY, note(key));
+        Ok(batch.commit()?)
+    }
+
+    /// Says whether nothing was ever recorded.
+    pub fn is_empty(&self) -> bool {
+        self.last == 0
+    }
+
+    /// Returns how far a move into this store came, in its own words.
+    pub fn reached(&self) -> Result<Option<String>, OpenError> {
+        let Some(kept) = self.notes.get(REACHED)? else { return Ok(None) };
+        let text = std::str::from_utf8(read_note(&kept)?).map_err(|_| OpenError::damaged("a note"))?;
+        Ok(Some(text.to_owned()))
     }
 
     /// Returns what is kept for the floors above.
@@ -224,10 +243,15 @@ impl Log {
 
     /// Makes records durable, all or none, in this order.
     pub fn write(&mut self, parts: &[Part]) -> Result<(), WriteFailed> {
-        if parts.is_empty() {
-            return Ok(());
-        }
+        if parts.is_empty() { Ok(()) } else { self.write_noted(parts, None) }
+    }
+
+    /// Does so together with a note of how far a move into this store came with them.
+    pub fn write_noted(&mut self, parts: &[Part], reached: Option<&str>) -> Result<(), WriteFailed> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        if let Some(reached) = reached {
+            batch.insert(&self.notes, REACHED, note(reached.as_bytes()));
+        }
         for part in parts {
             self.last += 1;
             let partition = match part.bucket {

@@ -2,7 +2,8 @@
 //!
 //! `folder` and `log` are the disk, `record` and `parts` what is written; `index`, `contents` and `notes` are what readers
 //! see, beside what the book shows; `committer` is the one thread that writes, `replay` what happens at start. `audit` is
-//! the audit log, with a thread of its own. `docs/storage.md` says what is promised.
+//! the audit log, with a thread of its own; `moving` reads a store to the last bit, and fills one. `docs/storage.md` says what
+//! is promised.
 
 mod audit;
 mod committer;
@@ -12,6 +13,7 @@ mod error;
 mod folder;
 mod index;
 mod log;
+mod moving;
 mod notes;
 mod parts;
 mod record;
@@ -23,6 +25,7 @@ pub(in crate::store) mod tests;
 pub use audit::{FolderVerdict, verify_folder};
 pub use error::OpenError;
 pub use folder::{FORMAT_VERSION, FolderState};
+pub use moving::{EmbeddedSource, EmbeddedTarget};
 
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::content::{Content, ContentQuery};

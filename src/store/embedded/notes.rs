@@ -14,6 +14,16 @@ impl Notes {
         self.0.get(&(tenant, name.to_owned())).map(|text| Arc::clone(&text))
     }
 
+    /// Returns all notes, in order: whose, their names, and what they say.
+    pub fn all(&self) -> Vec<(TenantId, String, String)> {
+        let note = |of: dashmap::mapref::multiple::RefMulti<'_, (TenantId, String), Arc<str>>| {
+            (of.key().0, of.key().1.clone(), of.value().to_string())
+        };
+        let mut all: Vec<_> = self.0.iter().map(note).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Puts a note in the place of the one before.
     pub fn put(&self, tenant: TenantId, name: &str, text: &str) {
         self.0.insert((tenant, name.to_owned()), text.into());

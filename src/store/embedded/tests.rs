@@ -29,6 +29,18 @@ impl Place for Here {
     }
 }
 
+#[cfg(has_postgres)]
+#[async_trait::async_trait(?Send)]
+impl crate::store::conformance::Movable for Here {
+    async fn source(&self) -> Box<dyn crate::store::moving::Source> {
+        Box::new(super::EmbeddedSource::open(self.0.path()).unwrap())
+    }
+
+    async fn target(&self) -> Box<dyn crate::store::moving::Target> {
+        Box::new(super::EmbeddedTarget::open(self.0.path()).unwrap())
+    }
+}
+
 crate::conformance!(Here, paused = true);
 
 /// A folder with three commits in it, of facts and of two days.

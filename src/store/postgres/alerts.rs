@@ -147,7 +147,7 @@ pub async fn decide(
     let mut client = shared.client().await?;
     let change = client.transaction().await?;
     let Some(row) = take(&change, tenant, false).await? else { return Ok(Err(Undecided::Unknown)) };
-    let mut ledger = book(&change, tenant, &row, &Names::of_alert(&decision.alert)).await?;
+    let mut ledger = book(&change, &shared.known, tenant, &row, &Names::of_alert(&decision.alert)).await?;
     let known = ledger.alerted(&decision.alert).and_then(|user| {
         Some((user, ledger.look(user, |facts| facts.alerts.get(&decision.alert).cloned())??))
     });
@@ -163,7 +163,8 @@ pub async fn decide(
     changed.change(&decided);
     ledger.apply(decided)?;
     ledger.show();
-    changed.save(&change, tenant, &mut ledger).await?;
+    let versions = changed.save(&change, tenant, &mut ledger).await?;
     change.commit().await?;
+    shared.known.note_all(&ledger, &versions);
     Ok(Ok(()))
 }

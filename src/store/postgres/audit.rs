@@ -9,6 +9,7 @@ use crate::domain::audit::{
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::store::{AuditCursor, AuditPage, StoreError};
+use crate::telemetry::METRICS;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Pool;
 use std::collections::BTreeMap;
@@ -78,6 +79,10 @@ async fn write_all(pool: Pool, mut queue: mpsc::Receiver<Waiting>, is_writing: A
         }
         let written = in_time(LINE_WAIT, write(&pool, events)).await;
         is_writing.store(written.is_ok(), Ordering::Relaxed);
+        match &written {
+            Ok(()) => METRICS.audit_lines.inc_by(replies.len() as u64),
+            Err(_) => METRICS.audit_failures.inc_by(replies.len() as u64),
+        };
         if let Err(fault) = &written {
             tracing::error!(%fault, lines = replies.len(), "the audit log cannot be written");
         }

@@ -33,7 +33,7 @@ pub async fn erase(
         change.commit().await?;
         return Ok(Some(0));
     };
-    let ledger = book(&change, tenant, &row, &Names::of_person(person)).await?;
+    let ledger = book(&change, &shared.known, tenant, &row, &Names::of_person(person)).await?;
     let (users, event, erased) = match ledger.join(person) {
         Join::New => (Vec::new(), event, Some(0)),
         Join::Same(users) => {
@@ -83,10 +83,11 @@ async fn forget(
             let payload = write_change(&Change::Policy(policy));
             let update = "UPDATE policy SET payload = $3 WHERE tenant_id = $1 AND policy_id = $2";
             change.execute(update, &[&id, &row.get::<_, &str>(0), &payload]).await?;
-            let newer = "UPDATE tenant SET rules_version = rules_version + 1 WHERE tenant_id = $1";
-            change.execute(newer, &[&id]).await?;
         }
     }
+    // Replicas that see it forget whom they know.
+    let newer = "UPDATE tenant SET rules_version = rules_version + 1 WHERE tenant_id = $1";
+    change.execute(newer, &[&id]).await?;
     for row in change.query("SELECT number, payload FROM content WHERE tenant_id = $1", &[&id]).await? {
         let blob = content::read(row.get(1))?;
         let before = blob.records.len();

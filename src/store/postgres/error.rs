@@ -27,6 +27,14 @@ pub enum OpenError {
         /// What is needed.
         needed: i64,
     },
+    /// The store was moved elsewhere, or is being moved: what is there is not to be served.
+    #[error(
+        "the store was moved elsewhere: serve it there, or give it back with `riskshare migrate-store --abandon`"
+    )]
+    Moved,
+    /// Another store is being moved into it.
+    #[error("the move of another store into this one has not ended: run `riskshare migrate-store` again")]
+    Unfinished,
 }
 
 /// What the database did not do.

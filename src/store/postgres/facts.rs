@@ -5,6 +5,7 @@ use super::error::Fault;
 use super::load::{Names, book, ingest_lock, take};
 use super::queries;
 use super::save::Changed;
+use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -21,28 +22,29 @@ const WEEKS: i64 = 7_405_178;
 
 /// Commits a batch in one transaction.
 pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault> {
-    make_weeks(shared, &batch.facts).await?;
+    let done = batch.facts.iter().filter_map(|fact| match fact {
+        Fact::Activity { activity, .. } => Some(activity),
+        _ => None,
+    });
+    make_weeks(shared, done).await?;
     let (tenant, names) = (batch.tenant, Names::of(&batch.facts));
     let mut client = shared.client().await?;
     let change = client.transaction().await?;
     let row = take(&change, tenant, true).await?.ok_or(Fault::Malformed)?;
-    let mut ledger = book(&change, tenant, &row, &names).await?;
+    let mut ledger = book(&change, &shared.known, tenant, &row, &names).await?;
     let mut changed = Changed::default();
     let outcomes = plan(&mut ledger, batch, shared.evaluate, &mut changed)?;
     ledger.show();
-    changed.save(&change, tenant, &mut ledger).await?;
+    let versions = changed.save(&change, tenant, &mut ledger).await?;
     change.commit().await?;
+    shared.known.note_all(&ledger, &versions);
     Ok(outcomes)
 }
 
 /// Sees to it that the weeks of activities have partitions, in a transaction of its own.
-async fn make_weeks(shared: &Shared, facts: &[Fact]) -> Result<(), Fault> {
-    let week = |fact: &Fact| match fact {
-        Fact::Activity { activity, .. } => Some(activity.day().number().div_euclid(WEEK)),
-        _ => None,
-    };
-    let weeks: BTreeSet<i32> =
-        facts.iter().filter_map(week).filter(|week| !shared.weeks.contains(week)).collect();
+pub async fn make_weeks(shared: &Shared, done: impl Iterator<Item = &Activity> + Send) -> Result<(), Fault> {
+    let weeks = done.map(|activity| activity.day().number().div_euclid(WEEK));
+    let weeks: BTreeSet<i32> = weeks.filter(|week| !shared.weeks.contains(week)).collect();
     if weeks.is_empty() {
         return Ok(());
     }
@@ -89,8 +91,10 @@ pub async fn expire(shared: &Shared, first: UtcDay) -> Result<u64, Fault> {
         let tenant: Uuid = row.get(0);
         let change = client.transaction().await?;
         change.query_one(queries::LOCK, &[&ingest_lock(TenantId::new(tenant))]).await?;
-        let newer = "UPDATE user_state SET version = nextval('user_version') WHERE tenant_id = $1 \
-            AND user_no IN (SELECT user_no FROM activity WHERE tenant_id = $1 AND day < $2)";
+        let newer = "UPDATE user_state u SET version = next.version, whole = next.version FROM ( \
+              SELECT user_no, nextval('user_version') AS version FROM ( \
+                SELECT DISTINCT user_no FROM activity WHERE tenant_id = $1 AND day < $2) AS old) AS next \
+            WHERE u.tenant_id = $1 AND u.user_no = next.user_no";
         change.execute(newer, &[&tenant, &first.number()]).await?;
         let old = "DELETE FROM activity WHERE tenant_id = $1 AND day < $2";
         forgotten += change.execute(old, &[&tenant, &first.number()]).await?;

@@ -1,22 +1,20 @@
 //! Brings into memory what a batch can touch, and makes a book of it: the same rules then judge there as in every engine.
 
 use super::error::Fault;
-use super::people::{facts, read_policy, user_no};
+use super::people::{Known, Numbered, numbered, pseudonym, user_no};
 use super::queries;
 use super::switch::{meet, read_settings};
-use crate::domain::activity::Activity;
-use crate::domain::facts::{Fact, TenantRules};
+use crate::domain::facts::Fact;
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId, TenantId};
 use crate::domain::pseudonym::Pseudonym;
-use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
 use crate::store::VersionedSettings;
 use crate::store::book::ledger::{Ledger, Part};
-use crate::store::book::state::{key_bytes, read_one_activity, read_review};
+use crate::store::book::state::{key_bytes, read_review};
 use crate::store::book::switch::Switch;
 use crate::store::book::tenant::{Decided, Shown, Tenant};
 use deadpool_postgres::GenericClient;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Keeps two batches of a tenant from being judged at the same time. The number is beside that of the switch.
@@ -29,7 +27,11 @@ pub struct Names {
     activities: BTreeSet<String>,
     alerts: BTreeSet<String>,
     policies: BTreeSet<String>,
+    /// Each person by all the keys of one fact.
+    people: BTreeSet<Vec<Vec<u8>>>,
     facts: usize,
+    /// Some keys may be nobody's any more once a declaration was taken.
+    declares: bool,
 }
 
 impl Names {
@@ -42,7 +44,10 @@ impl Names {
                     names.person(user);
                     names.activities.insert(activity.id.as_str().to_owned());
                 }
-                Fact::User(declaration) => names.person(&declaration.identity),
+                Fact::User(declaration) => {
+                    names.declares = true;
+                    names.person(&declaration.identity);
+                }
                 Fact::Policy(policy) => drop(names.policies.insert(policy.id.as_str().to_owned())),
                 Fact::Membership { user, .. } | Fact::Trigger { user, .. } => names.person(user),
                 Fact::RiskAlert { user, alert } => {
@@ -67,7 +72,15 @@ impl Names {
     }
 
     fn person(&mut self, person: &Identity) {
-        self.keys.extend(person.keys().map(key_bytes));
+        let keys: Vec<Vec<u8>> = person.keys().map(key_bytes).collect();
+        self.keys.extend(keys.iter().cloned());
+        self.people.insert(keys);
+    }
+
+    /// Returns how many users there can be who are new, when these keys point at somebody.
+    fn new_users_max(&self, hits: &BTreeSet<Vec<u8>>) -> usize {
+        let is_new = |keys: &&Vec<Vec<u8>>| !keys.iter().any(|key| hits.contains(key));
+        if self.declares { self.facts } else { self.people.iter().filter(is_new).count() }
     }
 }
 
@@ -103,6 +116,7 @@ pub async fn take(
 /// Returns the book of what can be touched.
 pub async fn book(
     change: &impl GenericClient,
+    known: &Known,
     tenant: TenantId,
     row: &Row,
     names: &Names,
@@ -111,9 +125,11 @@ pub async fn book(
     let mut part = Part { next: row.next, ..Part::default() };
     let mut wanted: BTreeSet<UserNo> = BTreeSet::new();
     let keys: Vec<&[u8]> = names.keys.iter().map(Vec::as_slice).collect();
-    let hit = "SELECT user_no FROM identity_key WHERE tenant_id = $1 AND key = ANY($2)";
+    let mut hits: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let hit = "SELECT user_no, key FROM identity_key WHERE tenant_id = $1 AND key = ANY($2)";
     for row in change.query(hit, &[&id, &keys]).await? {
         wanted.insert(user_no(row.get(0))?);
+        hits.insert(row.get(1));
     }
     let ids: Vec<&str> = names.activities.iter().map(String::as_str).collect();
     let done = "SELECT activity_id, user_no FROM activity WHERE tenant_id = $1 AND activity_id = ANY($2)";
@@ -138,60 +154,41 @@ pub async fn book(
         part.members.entry(policy).or_default().insert(user);
         wanted.insert(user);
     }
-    part.offered = offered(change, tenant, names.facts).await?;
-    let shown = shown(change, tenant, row, &wanted, &mut part).await?;
+    part.offered = offered(change, tenant, names.new_users_max(&hits)).await?;
+    let shown = shown(change, known, tenant, row.settings.version, &wanted, &mut part).await?;
     let known = Arc::new(Tenant::new(tenant, Switch::at(0, false)));
     known.show(shown);
     Ok(Ledger::of_part(known, part))
 }
 
 /// Reads users and all that hangs on them.
-async fn shown(
+pub async fn shown(
     change: &impl GenericClient,
+    known: &Known,
     tenant: TenantId,
-    row: &Row,
+    settings_version: u64,
     wanted: &BTreeSet<UserNo>,
     part: &mut Part,
 ) -> Result<Shown, Fault> {
-    let id = tenant.uuid();
-    let numbers: Vec<i64> = wanted.iter().map(|user| user.0.into()).collect();
-    let mut activities: HashMap<UserNo, Vec<Activity>> = HashMap::new();
-    let done = "SELECT user_no, day, payload FROM activity WHERE tenant_id = $1 AND user_no = ANY($2)";
-    for row in change.query(done, &[&id, &numbers]).await? {
-        let activity = read_one_activity(UtcDay::from_number(row.get(1)), row.get(2))?;
-        activities.entry(user_no(row.get(0))?).or_default().push(activity);
-    }
-    let mut shown = Shown::default();
-    let users =
-        "SELECT user_no, pseudonym, payload FROM user_state WHERE tenant_id = $1 AND user_no = ANY($2)";
-    for row in change.query(users, &[&id, &numbers]).await? {
-        let no = user_no(row.get(0))?;
-        let done = activities.remove(&no).unwrap_or_default();
-        part.activities.extend(done.iter().map(|activity| (activity.id.clone(), no)));
-        let facts = facts(row.get(2), done)?;
+    let Numbered { rules, users } = numbered(change, known, tenant, wanted).await?;
+    let decided = Some(Decided { rules, version: settings_version });
+    let mut shown = Shown { decided, ..Shown::default() };
+    for (no, (facts, pseudonym)) in users {
         shown.keys.extend(facts.user.identity.keys().map(|key| (key.clone(), Some(no))));
         for policy in facts.memberships.keys() {
             part.members.entry(policy.clone()).or_default().insert(no);
         }
-        let pseudonym: i64 = row.get(1);
-        let pseudonym = pseudonym.try_into().ok().and_then(Pseudonym::numbered).ok_or(Fault::Malformed)?;
         shown.pseudonyms.push((no, pseudonym));
-        shown.users.push(Arc::new(facts));
+        shown.users.push(facts);
     }
+    let numbers: Vec<i64> = wanted.iter().map(|user| user.0.into()).collect();
     let alerts = "SELECT alert_id, user_no, exported, payload FROM risk_alert WHERE tenant_id = $1 AND user_no = ANY($2)";
-    for row in change.query(alerts, &[&id, &numbers]).await? {
+    for row in change.query(alerts, &[&tenant.uuid(), &numbers]).await? {
         let no = user_no(row.get(1))?;
         let (alert, review) = read_review(row.get(3), no, row.get(2))?;
         part.alerts.insert(alert.id.clone(), no);
         shown.reviews.push((alert.id, review));
     }
-    let mut policies = BTreeMap::new();
-    for row in change.query("SELECT payload FROM policy WHERE tenant_id = $1", &[&id]).await? {
-        let policy = read_policy(row.get(0))?;
-        policies.insert(policy.id.clone(), policy);
-    }
-    let rules = TenantRules { settings: row.settings.settings.clone(), policies };
-    shown.decided = Some(Decided { rules: Arc::new(rules), version: row.settings.version });
     Ok(shown)
 }
 
@@ -216,6 +213,5 @@ async fn offered(
             change.query(taken, &[&tenant.uuid(), &drawn]).await?.iter().map(|row| row.get(0)).collect();
         free.extend(drawn.into_iter().filter(|one| !taken.contains(one)));
     }
-    let read = |number: i64| number.try_into().ok().and_then(Pseudonym::numbered).ok_or(Fault::Malformed);
-    free.into_iter().map(read).collect()
+    free.into_iter().map(pseudonym).collect()
 }

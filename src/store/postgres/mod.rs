@@ -3,7 +3,7 @@
 //!
 //! `facts` commits, `people` reads users, `switch` holds and moves the sharing switch, `alerts` reads and decides about
 //! risk alerts, `content` exports, `audit` writes lines; `load` brings into memory what a batch can touch, `save` writes
-//! what it changed. All SQL stands in `queries`.
+//! what it changed; `moving` reads a store to the last row, and fills one. All SQL stands in `queries`.
 
 mod alerts;
 mod audit;
@@ -13,6 +13,7 @@ mod error;
 mod facts;
 mod load;
 mod migrations;
+mod moving;
 mod people;
 mod queries;
 mod save;
@@ -30,6 +31,7 @@ mod without {
 
 pub use error::OpenError;
 pub use migrations::{SCHEMA_VERSION, migrate};
+pub use moving::{PostgresSource, PostgresTarget};
 
 use crate::domain::audit::{AuditEvent, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::content::{Content, ContentQuery};
@@ -49,7 +51,7 @@ use chrono::{DateTime, Utc};
 use dashmap::DashSet;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use error::Fault;
-use people::Known;
+use people::{Known, Question};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -57,7 +59,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use switch::Switches;
+use switch::{GUARD_AGE_MAX, Switches};
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -102,7 +104,10 @@ impl Address {
         config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX).keepalives_retries(PROBES);
         config.tcp_user_timeout(SILENCE_MAX * PROBES);
         let options = config.get_options().unwrap_or_default().to_owned();
-        config.options(format!("{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS}"));
+        // Plans are made once: with one partition for each week, making one takes longer than most statements do.
+        config.options(format!(
+            "{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS} -c plan_cache_mode=force_generic_plan"
+        ));
         if self.ca.is_some() {
             config.ssl_mode(SslMode::Require);
         }
@@ -138,6 +143,8 @@ struct Shared {
     pool: Pool,
     evaluate: Evaluate,
     strict: bool,
+    /// Nobody hands anything over under a guard of this age: turning off waits so long.
+    guard_age_max: Duration,
     switches: Switches,
     known: Known,
     /// The weeks whose partitions are known to exist.
@@ -198,6 +205,7 @@ impl PostgresStore {
             pool: pool.clone(),
             evaluate,
             strict: address.strict,
+            guard_age_max: GUARD_AGE_MAX,
             switches: Switches::default(),
             known: Known::default(),
             weeks: DashSet::new(),
@@ -227,7 +235,12 @@ fn pool(address: &Address) -> Result<Pool, OpenError> {
 #[async_trait]
 impl Store for PostgresStore {
     async fn hold(&self, tenant: TenantId) -> Result<Hold, StoreError> {
-        self.shared.read(switch::hold(&self.shared, tenant)).await
+        self.shared.read(switch::hold(&self.shared, tenant, None)).await
+    }
+
+    async fn hold_to_read(&self, tenant: TenantId, people: &[Identity]) -> Result<Hold, StoreError> {
+        let question = Question::of(&self.shared.known, tenant, people);
+        self.shared.read(switch::hold(&self.shared, tenant, Some(question))).await
     }
 
     async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {

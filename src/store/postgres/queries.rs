@@ -25,24 +25,46 @@ pub const END_HOLDERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_l
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     AND ((classid::bigint << 32) | objid::bigint) = $1";
 
-/// Everything about some people in one statement, which is one snapshot. `$2` are keys, `$3` and `$4` the numbers and
-/// versions of users that the replica knows already, `$5` the version of the rules that it knows. Of what it knows
-/// nothing but the version comes. Kinds: 0 the settings with the version of the rules, 1 a policy, 2 whom a key points
-/// at, 3 a user, 4 an activity with its day.
-pub const READ: &str = "WITH hit AS MATERIALIZED ( \
-      SELECT key, user_no FROM identity_key WHERE tenant_id = $1 AND key = ANY($2)), \
+macro_rules! people {
+    ($hit:literal) => {
+        concat!(
+            "WITH hit AS MATERIALIZED (",
+            $hit,
+            "), \
     known AS MATERIALIZED ( \
-      SELECT u.user_no, u.version, u.payload, k.version IS DISTINCT FROM u.version AS fresh \
+      SELECT u.user_no, u.version, u.pseudonym, u.payload, k.version IS DISTINCT FROM u.version AS fresh, \
+        CASE WHEN k.version >= u.whole THEN k.version ELSE -1 END AS since \
       FROM user_state u \
       LEFT JOIN unnest($3::bigint[], $4::bigint[]) AS k (user_no, version) ON k.user_no = u.user_no \
       WHERE u.tenant_id = $1 AND u.user_no IN (SELECT user_no FROM hit)) \
-    SELECT 0, NULL::bigint, rules_version, settings FROM tenant WHERE tenant_id = $1 \
-    UNION ALL SELECT 1, NULL, NULL, p.payload FROM policy p JOIN tenant t USING (tenant_id) \
+    SELECT 0, NULL::bigint, rules_version, settings, NULL::bigint, NULL::bigint FROM tenant WHERE tenant_id = $1 \
+    UNION ALL SELECT 1, NULL, NULL, p.payload, NULL, NULL FROM policy p JOIN tenant t USING (tenant_id) \
       WHERE p.tenant_id = $1 AND t.rules_version <> $5 \
-    UNION ALL SELECT 2, user_no, NULL, key FROM hit \
-    UNION ALL SELECT 3, user_no, version, CASE WHEN fresh THEN payload END FROM known \
-    UNION ALL SELECT 4, a.user_no, a.day::bigint, a.payload FROM activity a JOIN known k USING (user_no) \
-      WHERE a.tenant_id = $1 AND k.fresh";
+    UNION ALL SELECT 2, user_no, NULL, key, NULL, NULL FROM hit \
+    UNION ALL SELECT 3, user_no, version, CASE WHEN fresh THEN payload END, since, pseudonym FROM known \
+    UNION ALL SELECT 4, a.user_no, a.day::bigint, a.payload, NULL, NULL FROM activity a JOIN known k USING (user_no) \
+      WHERE a.tenant_id = $1 AND k.fresh AND a.version > k.since"
+        )
+    };
+}
+
+/// Everything about some people in one statement, which is one snapshot. `$2` are keys, `$3` and `$4` the numbers and
+/// versions of users that the replica knows already, `$5` the version of the rules that it knows. Of what it knows
+/// nothing but the version comes, and of what it knew before, the activities that came since. Kinds: 0 the settings with
+/// the version of the rules, 1 a policy, 2 whom a key points at, 3 a user with the version since which activities come
+/// (-1 for all) and the pseudonym, 4 an activity with its day.
+pub const READ: &str =
+    people!("SELECT key, user_no FROM identity_key WHERE tenant_id = $1 AND key = ANY($2)");
+
+/// The same, but about nobody where the tenant does not share.
+pub const READ_IF_SHARED: &str = people!(
+    "SELECT key, user_no FROM identity_key WHERE tenant_id = $1 AND key = ANY($2) \
+     AND (SELECT sharing FROM tenant WHERE tenant_id = $1)"
+);
+
+/// The same about users by number: those of `$2`.
+pub const READ_NUMBERS: &str =
+    people!("SELECT ''::bytea AS key, n AS user_no FROM unnest($2::bigint[]) AS n");
 
 /// Makes a tenant known.
 pub const MEET_TENANT: &str = "INSERT INTO tenant VALUES ($1, $2, 0, 0, false, 0, 1) ON CONFLICT DO NOTHING";

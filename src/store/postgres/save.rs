@@ -1,6 +1,7 @@
 //! Writes what a batch changed: the state after it of everybody whom it touched.
 
 use super::error::Fault;
+use super::people::user_no;
 use crate::domain::activity::Activity;
 use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
 use crate::domain::policy::Policy;
@@ -16,10 +17,17 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The versions of users after a change.
+pub type Versions = BTreeMap<UserNo, i64>;
+
 /// What a batch changed.
 #[derive(Default)]
 pub struct Changed {
     users: BTreeSet<UserNo>,
+    /// Whose keys or memberships may be others now.
+    renamed: BTreeSet<UserNo>,
+    /// Whose activities are not only more than before.
+    merged: BTreeSet<UserNo>,
     gone: Vec<(UserNo, UserNo)>,
     policies: BTreeMap<PolicyId, Policy>,
     alerts: BTreeSet<RiskAlertId>,
@@ -30,20 +38,33 @@ pub struct Changed {
 impl Writing for Changed {
     fn change(&mut self, change: &Change) {
         match change {
-            Change::User(user) => drop(self.users.insert(user.no)),
+            Change::User(user) => drop(self.renamed.insert(user.no)),
             Change::Absorbed { from, into } => {
-                self.users.insert(*into);
+                self.renamed.insert(*into);
+                self.merged.insert(*into);
                 self.gone.push((*from, *into));
             }
             Change::Policy(policy) => drop(self.policies.insert(policy.id.clone(), policy.clone())),
-            Change::Membership { user, .. } | Change::Trigger { user, .. } => drop(self.users.insert(*user)),
+            Change::Membership { user, .. } => drop(self.renamed.insert(*user)),
+            Change::Trigger { user, .. } => drop(self.users.insert(*user)),
             Change::Alert { user, alert } | Change::Decided { user, alert, .. } => {
                 self.users.insert(*user);
                 self.alerts.insert(alert.id.clone());
             }
             Change::Pseudonym { user, pseudonym } => self.pseudonyms.push((*user, *pseudonym)),
+            Change::Brought(person) => {
+                self.renamed.insert(person.facts.user.no);
+                self.alerts.extend(person.reviews.iter().map(|(alert, _)| alert.clone()));
+                self.pseudonyms.push((person.facts.user.no, person.pseudonym));
+                let former = person.former.iter().filter_map(|(from, one)| Some((*from, (*one)?)));
+                self.pseudonyms.extend(former);
+            }
             // No batch has one.
-            Change::Settings { .. } | Change::Erased(_) | Change::Published(_) => {}
+            Change::Settings { .. }
+            | Change::Erased(_)
+            | Change::Published(_)
+            | Change::Next(_)
+            | Change::Due(_) => {}
         }
     }
 
@@ -54,20 +75,20 @@ impl Writing for Changed {
 }
 
 impl Changed {
-    /// Writes it, after the book has shown it.
+    /// Writes it, after the book has shown it, and returns the versions that users are of then.
     pub async fn save(
         self,
         change: &impl GenericClient,
         tenant: TenantId,
         ledger: &mut Ledger,
-    ) -> Result<(), Fault> {
+    ) -> Result<Versions, Fault> {
         for (from, into) in &self.gone {
             absorb(change, tenant, *from, *into).await?;
         }
         self.save_policies(change, tenant).await?;
         self.save_pseudonyms(change, tenant).await?;
-        self.save_users(change, tenant, ledger).await?;
-        self.save_activities(change, tenant, ledger).await?;
+        let versions = self.save_users(change, tenant, ledger).await?;
+        self.save_activities(change, tenant, ledger, &versions).await?;
         self.save_alerts(change, tenant, ledger).await?;
         for due in ledger.take_due() {
             let insert = "INSERT INTO due (tenant_id, user_no, alert_id, payload) VALUES ($1, $2, $3, $4)";
@@ -76,9 +97,12 @@ impl Changed {
         }
         let next = i64::from(ledger.next_user().0);
         change
-            .execute("UPDATE tenant SET next_user = $2 WHERE tenant_id = $1", &[&tenant.uuid(), &next])
+            .execute(
+                "UPDATE tenant SET next_user = $2 WHERE tenant_id = $1 AND next_user <> $2",
+                &[&tenant.uuid(), &next],
+            )
             .await?;
-        Ok(())
+        Ok(versions)
     }
 
     async fn save_policies(&self, change: &impl GenericClient, tenant: TenantId) -> Result<(), Fault> {
@@ -97,6 +121,9 @@ impl Changed {
     }
 
     async fn save_pseudonyms(&self, change: &impl GenericClient, tenant: TenantId) -> Result<(), Fault> {
+        if self.pseudonyms.is_empty() {
+            return Ok(());
+        }
         let users: Vec<i64> = self.pseudonyms.iter().map(|(user, _)| user.0.into()).collect();
         let drawn: Vec<i64> = self.pseudonyms.iter().map(|(_, one)| one.number().into()).collect();
         let insert = "INSERT INTO pseudonym SELECT $1, * FROM unnest($2::bigint[], $3::bigint[])";
@@ -104,49 +131,39 @@ impl Changed {
         Ok(())
     }
 
-    /// Writes the state of all who were touched, with their keys and memberships.
+    /// Writes the state of all who were touched, with the keys and memberships of those who may have others now.
     async fn save_users(
         &self,
         change: &impl GenericClient,
         tenant: TenantId,
         ledger: &Ledger,
-    ) -> Result<(), Fault> {
-        let touched: BTreeSet<UserNo> = self.users.iter().map(|user| ledger.resolve(*user)).collect();
-        let numbers: Vec<i64> = touched.iter().map(|user| user.0.into()).collect();
-        for table in ["identity_key", "membership"] {
-            let clear = format!("DELETE FROM {table} WHERE tenant_id = $1 AND user_no = ANY($2)");
-            change.execute(&clear, &[&tenant.uuid(), &numbers]).await?;
-        }
+    ) -> Result<Versions, Fault> {
+        let resolve = |users: &BTreeSet<UserNo>| -> BTreeSet<UserNo> {
+            users.iter().map(|user| ledger.resolve(*user)).collect()
+        };
+        let (renamed, merged) = (resolve(&self.renamed), resolve(&self.merged));
+        let touched: BTreeSet<UserNo> = resolve(&self.users).union(&renamed).copied().collect();
         let (mut users, mut pseudonyms, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut keys, mut of_keys) = (Vec::new(), Vec::new());
-        let (mut policies, mut of_policies) = (Vec::new(), Vec::new());
-        for user in touched {
-            let facts = ledger.tenant().facts(user).ok_or(Fault::Malformed)?;
-            let named = ledger.tenant().named(user).ok_or(Fault::Malformed)?;
+        for user in &touched {
+            let facts = ledger.tenant().facts(*user).ok_or(Fault::Malformed)?;
+            let named = ledger.tenant().named(*user).ok_or(Fault::Malformed)?;
             users.push(i64::from(user.0));
             pseudonyms.push(i64::from(named.pseudonym.number()));
             payloads.push(write_facts(&facts));
-            for key in facts.user.identity.keys() {
-                keys.push(key_bytes(key));
-                of_keys.push(i64::from(user.0));
-            }
-            for policy in facts.memberships.keys() {
-                policies.push(policy.as_str().to_owned());
-                of_policies.push(i64::from(user.0));
-            }
         }
-        let upsert = "INSERT INTO user_state \
-            SELECT $1, user_no, nextval('user_version'), pseudonym, payload \
-            FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS new (user_no, pseudonym, payload) \
+        let merged: Vec<bool> = touched.iter().map(|user| merged.contains(user)).collect();
+        save_names(change, tenant, ledger, &renamed).await?;
+        let upsert = "INSERT INTO user_state AS old \
+            SELECT $1, user_no, version, CASE WHEN merged THEN version ELSE 0 END, pseudonym, payload FROM ( \
+              SELECT *, nextval('user_version') AS version \
+              FROM unnest($2::bigint[], $3::bigint[], $4::bytea[], $5::boolean[]) \
+                AS given (user_no, pseudonym, payload, merged)) AS new \
             ON CONFLICT (tenant_id, user_no) DO UPDATE \
-            SET version = excluded.version, pseudonym = excluded.pseudonym, payload = excluded.payload";
-        change.execute(upsert, &[&tenant.uuid(), &users, &pseudonyms, &payloads]).await?;
-        let insert = "INSERT INTO identity_key SELECT $1, * FROM unnest($2::bytea[], $3::bigint[]) \
-                      ON CONFLICT (tenant_id, key) DO UPDATE SET user_no = excluded.user_no";
-        change.execute(insert, &[&tenant.uuid(), &keys, &of_keys]).await?;
-        let insert = "INSERT INTO membership SELECT $1, * FROM unnest($2::text[], $3::bigint[])";
-        change.execute(insert, &[&tenant.uuid(), &policies, &of_policies]).await?;
-        Ok(())
+            SET version = excluded.version, whole = greatest(old.whole, excluded.whole), \
+              pseudonym = excluded.pseudonym, payload = excluded.payload \
+            RETURNING user_no, version";
+        let rows = change.query(upsert, &[&tenant.uuid(), &users, &pseudonyms, &payloads, &merged]).await?;
+        rows.iter().map(|row| Ok((user_no(row.get(0))?, row.get(1)))).collect()
     }
 
     async fn save_activities(
@@ -154,15 +171,19 @@ impl Changed {
         change: &impl GenericClient,
         tenant: TenantId,
         ledger: &Ledger,
+        versions: &Versions,
     ) -> Result<(), Fault> {
         let all = || self.activities.iter();
-        let users: Vec<i64> = all().map(|(user, _)| ledger.resolve(*user).0.into()).collect();
+        let users: Vec<UserNo> = all().map(|(user, _)| ledger.resolve(*user)).collect();
+        let version = |user: &UserNo| versions.get(user).copied().ok_or(Fault::Malformed);
+        let versions = users.iter().map(version).collect::<Result<Vec<i64>, _>>()?;
+        let users: Vec<i64> = users.iter().map(|user| user.0.into()).collect();
         let days: Vec<i32> = all().map(|(_, activity)| activity.day().number()).collect();
         let ids: Vec<&str> = all().map(|(_, activity)| activity.id.as_str()).collect();
         let payloads: Vec<Vec<u8>> = all().map(|(user, activity)| activity_bytes(*user, activity)).collect();
         let insert = "INSERT INTO activity \
-                      SELECT $1, * FROM unnest($2::bigint[], $3::integer[], $4::text[], $5::bytea[])";
-        change.execute(insert, &[&tenant.uuid(), &users, &days, &ids, &payloads]).await?;
+            SELECT $1, * FROM unnest($2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bytea[])";
+        change.execute(insert, &[&tenant.uuid(), &users, &days, &ids, &versions, &payloads]).await?;
         Ok(())
     }
 
@@ -177,6 +198,38 @@ impl Changed {
         }
         Ok(())
     }
+}
+
+/// Writes the keys and memberships of users, in the place of those that they had.
+async fn save_names(
+    change: &impl GenericClient,
+    tenant: TenantId,
+    ledger: &Ledger,
+    renamed: &BTreeSet<UserNo>,
+) -> Result<(), Fault> {
+    if renamed.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<i64> = renamed.iter().map(|user| user.0.into()).collect();
+    for table in ["identity_key", "membership"] {
+        let clear = format!("DELETE FROM {table} WHERE tenant_id = $1 AND user_no = ANY($2)");
+        change.execute(&clear, &[&tenant.uuid(), &numbers]).await?;
+    }
+    let (mut keys, mut of_keys) = (Vec::new(), Vec::new());
+    let (mut policies, mut of_policies) = (Vec::new(), Vec::new());
+    for user in renamed {
+        let facts = ledger.tenant().facts(*user).ok_or(Fault::Malformed)?;
+        keys.extend(facts.user.identity.keys().map(key_bytes));
+        of_keys.resize(keys.len(), i64::from(user.0));
+        policies.extend(facts.memberships.keys().map(|policy| policy.as_str().to_owned()));
+        of_policies.resize(policies.len(), i64::from(user.0));
+    }
+    let insert = "INSERT INTO identity_key SELECT $1, * FROM unnest($2::bytea[], $3::bigint[]) \
+                  ON CONFLICT (tenant_id, key) DO UPDATE SET user_no = excluded.user_no";
+    change.execute(insert, &[&tenant.uuid(), &keys, &of_keys]).await?;
+    let insert = "INSERT INTO membership SELECT $1, * FROM unnest($2::text[], $3::bigint[])";
+    change.execute(insert, &[&tenant.uuid(), &policies, &of_policies]).await?;
+    Ok(())
 }
 
 /// Writes a risk alert as the book shows it.

@@ -1,8 +1,10 @@
 //! The sharing switch over several replicas (design E): an answer takes a shared lock of its tenant and keeps it until it
 //! is handed over; turning sharing off takes the exclusive lock. A guard that is a second old hands nothing over, and
-//! after two seconds the database ends the sessions that still hold the lock.
+//! after two seconds the database ends the sessions that still hold the lock. Turning off returns no sooner than every guard
+//! of the time before is too old: sessions can also be lost, and their locks with them.
 
 use super::error::Fault;
+use super::people::{Question, Told};
 use super::{APPLICATION, Shared, audit, queries};
 use crate::domain::audit::AuditEvent;
 use crate::domain::ids::TenantId;
@@ -19,11 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::types::ToSql;
 
 /// A guard of this age gives no pass. Counted from before its lock was asked for.
-const GUARD_AGE_MAX: Duration = Duration::from_secs(1);
+pub const GUARD_AGE_MAX: Duration = Duration::from_secs(1);
 /// The database ends a session that holds a lock and does nothing for so long.
 const IDLE_MAX_MS: u64 = 2_000;
 /// An answer waits so long behind a switch that is being turned off, which is less than a read waits for the database.
@@ -101,6 +103,15 @@ pub struct PostgresGuard {
     local: Guard,
     /// Nothing where the tenant did not share: there is nothing to hand over.
     held: Option<Arc<Held>>,
+    /// Whom a reader asked for with the hold. Taken once.
+    ahead: Mutex<Option<Told>>,
+}
+
+impl PostgresGuard {
+    /// Returns the guard of a hold under which nothing is handed over.
+    fn closed(epoch: Arc<Epoch>) -> Box<Self> {
+        Box::new(Self { local: Guard(epoch), held: None, ahead: Mutex::default() })
+    }
 }
 
 /// What a pass keeps: the lock lasts as long as the bytes.
@@ -148,12 +159,19 @@ pub async fn reading<'h>(shared: &Shared, hold: &'h Hold) -> Result<Reading<'h>,
     }
 }
 
-/// Looks at a tenant's switch under its shared lock.
-pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
+/// Takes what was read with a hold.
+pub fn read_ahead(hold: &Hold) -> Option<Told> {
+    let guard = hold.guard().as_any().downcast_ref::<PostgresGuard>()?;
+    guard.ahead.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Looks at a tenant's switch under its shared lock, and at people, if they are asked for, in the same round trip.
+pub async fn hold(shared: &Shared, tenant: TenantId, question: Option<Question>) -> Result<Hold, Fault> {
     let since = Instant::now();
     let client = shared.client().await?;
     let (lock, look) =
         (client.prepare_cached(queries::LOCK_SHARED).await?, client.prepare_cached(queries::SWITCH).await?);
+    let read = client.prepare_cached(queries::READ_IF_SHARED).await?;
     let open = Open(Some(client));
     let client = open.client()?;
     let idle = if shared.strict { 0 } else { IDLE_MAX_MS };
@@ -162,17 +180,22 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
     );
     let (number, id) = (lock_number(tenant), tenant.uuid());
     let (number, id): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&number], [&id]);
-    // One round trip. The look is a statement after the lock: its snapshot is no older than the lock.
+    // One round trip. What looks is a statement after the lock: its snapshot is no older than the lock.
     let looked = tokio::try_join!(
         client.batch_execute(&begin),
         client.query_one(&lock, &number),
         client.query_opt(&look, &id),
+        async {
+            match &question {
+                Some(question) => client.query(&read, &question.parameters()).await,
+                None => Ok(Vec::new()),
+            }
+        }
     );
-    let ((), _, row) = looked?;
+    let ((), _, row, rows) = looked?;
     let Some(row) = row else {
         open.finish().await;
-        let guard = PostgresGuard { local: Guard(Epoch::unknown()), held: None };
-        return Ok(Hold::new(tenant, false, 0, Box::new(guard)));
+        return Ok(Hold::new(tenant, false, 0, PostgresGuard::closed(Epoch::unknown())));
     };
     let (sharing, epoch) = (row.get(0), number_of(row.get(1))?);
     let local = shared.switches.of(tenant);
@@ -182,15 +205,15 @@ pub async fn hold(shared: &Shared, tenant: TenantId) -> Result<Hold, Fault> {
     let is_current = now.number() == epoch && now.is_open() == sharing;
     if !sharing || !is_current {
         open.finish().await;
-        let guard = PostgresGuard { local: Guard(now), held: None };
-        return Ok(Hold::new(tenant, false, epoch, Box::new(guard)));
+        return Ok(Hold::new(tenant, false, epoch, PostgresGuard::closed(now)));
     }
     let held = Arc::new(Held { client: tokio::sync::Mutex::new(Some(open)), since });
     let mut all = local.held.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|held| held.strong_count() > 0);
     all.push(Arc::downgrade(&held));
     drop(all);
-    let guard = PostgresGuard { local: Guard(now), held: Some(held) };
+    let ahead = Mutex::new(question.map(|question| Told { question, rows }));
+    let guard = PostgresGuard { local: Guard(now), held: Some(held), ahead };
     Ok(Hold::new(tenant, true, epoch, Box::new(guard)))
 }
 
@@ -237,6 +260,7 @@ pub async fn change(
             (drained, cut_off) = drain(shared, &change, tenant, &local).await?;
         }
     }
+    let dark_since = Instant::now();
     let epoch = if is_on == was_on { epoch } else { epoch + 1 };
     let settings = VersionedSettings { settings, version: expected + 1 };
     let bytes = write_settings(&settings, epoch);
@@ -252,6 +276,12 @@ pub async fn change(
     audit::append(&change, tenant, vec![event]).await.map_err(audit::unavailable)?;
     change.commit().await.map_err(Fault::from)?;
     local.switch.follow(number_of(epoch)?, is_on);
+    // A replica may hold a guard whose session was lost, with its lock: its network was cut, or the database is another
+    // one than before. It gives nothing away once the guard is too old. Also when it was off already: whoever turned it
+    // off may not have got this far.
+    if !is_on && epoch > 0 {
+        sleep_until(dark_since + shared.guard_age_max).await;
+    }
     Ok(ChangedSettings { settings, drained, cut_off })
 }
 
@@ -320,7 +350,8 @@ pub async fn meet(client: &impl GenericClient, tenant: TenantId) -> Result<(), F
     Ok(())
 }
 
-fn write_settings(settings: &VersionedSettings, epoch: i64) -> Vec<u8> {
+/// Writes settings with how often the switch has moved.
+pub fn write_settings(settings: &VersionedSettings, epoch: i64) -> Vec<u8> {
     let epoch = u64::try_from(epoch).unwrap_or_default();
     write_change(&Change::Settings { settings: settings.clone(), epoch })
 }

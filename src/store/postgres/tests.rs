@@ -3,16 +3,22 @@
 #[path = "../../../tests/postgres/mod.rs"]
 mod server;
 
-use super::{Address, PostgresStore, migrate};
+use super::{Address, PostgresSource, PostgresStore, PostgresTarget, migrate};
 use crate::domain::facts::Outcome;
 use crate::domain::risk_alert::evaluate;
 use crate::domain::time::UtcDay;
+use crate::domain::user::Identity;
 use crate::store::Store;
+use crate::store::conformance;
 use crate::store::conformance::{
-    Place, commit, copied, decided, did, person, sharing, tenant, today, two_engines_say_the_same,
+    Movable, Place, a_store_that_was_moved_goes_on_as_if_it_was_not, commit, copied, decided, did, person,
+    sharing, tenant, today, two_engines_say_the_same,
 };
+use crate::store::embedded::tests::Here;
+use crate::store::moving::{Source, Target};
 use server::Database;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// An empty database with the schema.
 static TEMPLATE: LazyLock<Database> = LazyLock::new(|| {
@@ -36,7 +42,25 @@ impl Place for Database {
     }
 
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(PostgresStore::lazy(&address(self), evaluate).unwrap())
+        Arc::new(hasty(self))
+    }
+}
+
+/// Opens a store that turns sharing off without a wait: no story loses a session.
+fn hasty(database: &Database) -> PostgresStore {
+    let mut store = PostgresStore::lazy(&address(database), evaluate).unwrap();
+    Arc::get_mut(&mut store.shared).unwrap().guard_age_max = Duration::ZERO;
+    store
+}
+
+#[async_trait::async_trait(?Send)]
+impl Movable for Database {
+    async fn source(&self) -> Box<dyn Source> {
+        Box::new(PostgresSource::open(&address(self)).await.unwrap())
+    }
+
+    async fn target(&self) -> Box<dyn Target> {
+        Box::new(PostgresTarget::open(&address(self)).await.unwrap())
     }
 }
 
@@ -44,7 +68,18 @@ crate::conformance!(Database, paused = false);
 
 #[test]
 fn says_the_same_as_the_embedded_engine() {
-    two_engines_say_the_same::<crate::store::embedded::tests::Here, Database>();
+    two_engines_say_the_same::<Here, Database>();
+}
+
+#[test]
+fn a_store_that_was_moved_here_and_back_goes_on_as_if_it_was_not() {
+    a_store_that_was_moved_goes_on_as_if_it_was_not::<Here, Database>();
+}
+
+#[tokio::test]
+async fn a_move_that_is_given_up_leaves_the_source_as_it_was() {
+    conformance::a_move_that_is_given_up_leaves_the_source_as_it_was::<Here, Database>().await;
+    conformance::a_move_that_is_given_up_leaves_the_source_as_it_was::<Database, Here>().await;
 }
 
 #[tokio::test]
@@ -86,6 +121,36 @@ async fn a_caller_who_goes_away_leaves_no_transaction_behind() {
         assert!(store.put_note(tenant, &name, None, "kept").await.unwrap());
         assert_eq!(other.note(tenant, &name).await.unwrap().as_deref(), kept, "after {polls} polls");
     }
+}
+
+#[tokio::test]
+async fn who_is_asked_for_with_the_hold_is_read_in_its_round_trip_where_the_tenant_shares() {
+    let database = Database::like(Some(&TEMPLATE));
+    let store = PostgresStore::lazy(&address(&database), evaluate).unwrap();
+    let everybody = [person("ann"), person("bob")];
+    let shared: Arc<dyn Store> = database.open();
+    commit(&shared, tenant(0), vec![did(person("ann"), copied("1", 1))]).await;
+    let read_ahead = async |people: &[Identity]| {
+        let hold = store.hold_to_read(tenant(0), people).await.unwrap();
+        let rows = super::switch::read_ahead(&hold).map(|ahead| ahead.rows.len());
+        // Nobody may take it for what a later reader asks.
+        let found = store.read(&hold, people).await.unwrap().found;
+        (rows, found.into_iter().map(|one| one.len()).collect::<Vec<_>>())
+    };
+    assert_eq!(read_ahead(&everybody).await, (None, vec![1, 0]), "it does not share");
+    shared.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
+    // The settings, the key, the user, the activity; and nothing of the activity once they are known.
+    store.shared.known.forget(tenant(0));
+    assert_eq!(read_ahead(&everybody).await, (Some(4), vec![1, 0]));
+    assert_eq!(read_ahead(&everybody).await, (Some(3), vec![1, 0]));
+
+    let hold = store.hold_to_read(tenant(0), &everybody).await.unwrap();
+    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert!(database.ask(ended).is_some());
+    let found = store.read(&hold, &everybody).await.unwrap().found;
+    assert_eq!((found[0].len(), found[1].len()), (1, 0), "without the database");
+    assert!(store.read(&hold, &everybody).await.is_err(), "with it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,9 +1,10 @@
 //! The audit log: a file of JSON Lines for each UTC day, with the chains of all tenants in it.
 //!
 //! `day_file` is the files and how they are read, `mark` the heads that are kept beside them, `start` what is done with
-//! what a crash left, `writer` the one thread that writes, `look` how the log is read and checked. `docs/audit.md`
-//! says what is promised.
+//! what a crash left, `writer` the one thread that writes, `look` how the log is read and checked, `copy` how it is moved.
+//! `docs/audit.md` says what is promised.
 
+mod copy;
 mod day_file;
 mod look;
 mod mark;
@@ -12,6 +13,7 @@ mod start;
 mod tests;
 mod writer;
 
+pub use copy::{Copy, Original};
 pub use look::{FolderVerdict, verify_folder};
 pub use writer::Command;
 

@@ -6,6 +6,7 @@ use crate::domain::audit::{AuditEvent, AuditLine, ChainHead};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::store::StoreError;
+use crate::telemetry::METRICS;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -116,10 +117,12 @@ impl Writer {
         let written = self.append(group.day, group.text.as_bytes());
         if let Err(cause) = &written {
             tracing::error!(cause, lines = group.replies.len(), "the audit log cannot be written");
+            METRICS.audit_failures.inc_by(group.replies.len() as u64);
             let is_for_good = self.broken.is_some();
             let trouble = if is_for_good { Trouble::ForGood } else { Trouble::Since(Instant::now()) };
             *self.shared.trouble() = Some(trouble);
         } else {
+            METRICS.audit_lines.inc_by(group.replies.len() as u64);
             *self.shared.trouble() = None;
             self.shared.known().end.heads.extend(group.heads);
             self.is_ahead = true;

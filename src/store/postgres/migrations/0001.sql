@@ -23,6 +23,8 @@ CREATE TABLE user_state (
     tenant_id uuid NOT NULL,
     user_no bigint NOT NULL,
     version bigint NOT NULL,
+    -- Activities only came since this version; before it some also went, or came from another number.
+    whole bigint NOT NULL,
     pseudonym bigint NOT NULL,
     payload bytea NOT NULL,
     PRIMARY KEY (tenant_id, user_no)
@@ -62,6 +64,8 @@ CREATE TABLE activity (
     user_no bigint NOT NULL,
     day integer NOT NULL,
     activity_id text NOT NULL,
+    -- That of the user with which it came.
+    version bigint NOT NULL,
     payload bytea NOT NULL,
     PRIMARY KEY (tenant_id, user_no, day, activity_id)
 ) PARTITION BY RANGE (day);
