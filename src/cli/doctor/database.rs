@@ -58,6 +58,9 @@ fn opened(cause: Option<OpenError>) -> Finding {
             "check host, port, user, password and database in postgres.url, that it runs, and that pg_hba.conf lets this \
              machine in",
         ),
+        Some(cause @ (OpenError::Moved | OpenError::Unfinished)) => {
+            Finding::failure(SCHEMA, cause.to_string(), "docs/postgres.md says how a store is moved")
+        }
         Some(cause) => Finding::failure(DATABASE, cause.to_string(), "put the setting right"),
     }
 }

@@ -38,6 +38,9 @@ fn state(path: &Path, existing: &Path) -> Finding {
             format!("{shown}: {cause}"),
             "use the program that wrote it, or set data_dir to an empty folder",
         ),
+        Err(cause @ (OpenError::Moved | OpenError::Unfinished)) => {
+            Finding::failure(DATA, format!("{shown}: {cause}"), "docs/postgres.md says how a store is moved")
+        }
         Err(cause) => {
             Finding::failure(DATA, format!("{shown}: {cause}"), "set data_dir to a folder that can be used")
         }

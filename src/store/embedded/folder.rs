@@ -57,6 +57,7 @@ impl FolderState {
             return Err(OpenError::Locked);
         }
         if has_version(path)? {
+            refuse_marked(path)?;
             return Ok(Self::Store);
         }
         refuse_other_things(path)?;
@@ -68,12 +69,7 @@ impl Folder {
     /// Opens a folder, making it when there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let folder = Self::open_to_move(path)?;
-        if folder.is_marked(MOVED)? {
-            return Err(OpenError::Moved);
-        }
-        if folder.is_marked(MOVING)? {
-            return Err(OpenError::Unfinished);
-        }
+        refuse_marked(path)?;
         Ok(folder)
     }
 
@@ -98,7 +94,7 @@ impl Folder {
 
     /// Says whether a mark is set.
     pub fn is_marked(&self, mark: &str) -> Result<bool, OpenError> {
-        self.path.join(mark).try_exists().map_err(OpenError::Io)
+        is_marked(&self.path, mark)
     }
 
     /// Sets a mark, durably.
@@ -194,6 +190,18 @@ impl Folder {
         fs::rename(&new, self.path.join(name))?;
         self.sync()
     }
+}
+
+fn is_marked(path: &Path, mark: &str) -> Result<bool, OpenError> {
+    path.join(mark).try_exists().map_err(OpenError::Io)
+}
+
+/// Refuses a store that is not to be served.
+fn refuse_marked(path: &Path) -> Result<(), OpenError> {
+    if is_marked(path, MOVED)? {
+        return Err(OpenError::Moved);
+    }
+    if is_marked(path, MOVING)? { Err(OpenError::Unfinished) } else { Ok(()) }
 }
 
 /// Says whether a folder has the file VERSION, which must name this format.
@@ -327,7 +335,11 @@ mod tests {
         assert!(matches!(FolderState::of(&path), Err(OpenError::Locked)));
         drop(open);
         assert_eq!(FolderState::of(&path).unwrap(), FolderState::Store);
-        assert!(Folder::open(&path).is_ok(), "the look has let go of the lock");
+        let open = Folder::open(&path).expect("the look has let go of the lock");
+        open.mark(MOVED).unwrap();
+        drop(open);
+        assert!(matches!(FolderState::of(&path), Err(OpenError::Moved)));
+        Folder::open_to_move(&path).unwrap().unmark(MOVED).unwrap();
         fs::write(path.join("VERSION"), "riskshare embedded store 2\n").unwrap();
         assert!(matches!(FolderState::of(&path), Err(OpenError::UnknownVersion(_))));
         assert!(
