@@ -5,15 +5,12 @@ use crate::cli::{Cli, Ran};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-/// Print a script that lets a shell complete the commands and flags of riskshare
-///
-/// Put it where the shell looks for such scripts, and open a new shell:
-///
-///     riskshare completions bash > ~/.local/share/bash-completion/completions/riskshare
-///     riskshare completions zsh  > "${fpath[1]}/_riskshare"
-///     riskshare completions fish > ~/.config/fish/completions/riskshare.fish
+/// Print a script that lets a shell complete the commands and flags of riskshare.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Put it where the shell looks for such scripts, and open a new shell:\n\n    \
+                        riskshare completions bash > ~/.local/share/bash-completion/completions/riskshare\n    \
+                        riskshare completions zsh  > \"${fpath[1]}/_riskshare\"\n    \
+                        riskshare completions fish > ~/.config/fish/completions/riskshare.fish")]
 pub struct Completions {
     /// For this shell.
     #[arg(value_enum)]
