@@ -1,8 +1,10 @@
 //! Promise 2: a server that is killed in the middle of a bulk ingest has lost nothing that it acknowledged, doubled
 //! nothing, and cut no batch in two. A child process, killed with SIGKILL 50 times at random moments, over the same
-//! data. `RISKSHARE_TEST_KILLS` sets another number.
+//! data; over each engine. `RISKSHARE_TEST_KILLS` sets another number.
 
 mod child;
+#[cfg(has_postgres)]
+mod postgres;
 
 use child::Server;
 use chrono::TimeDelta;
@@ -31,14 +33,29 @@ struct Story {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_acknowledged_is_missing_or_doubled_after_kills_at_random_moments() {
+    is_there_after_kills(&[]).await;
+}
+
+#[cfg(has_postgres)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_acknowledged_is_missing_or_doubled_after_kills_of_a_replica_at_random_moments() {
+    let database = postgres::Database::like(None);
+    let at = ["--postgres-url", &database.url()];
+    assert!(child::program().arg("migrate").args(at).output().unwrap().status.success());
+    is_there_after_kills(&at).await;
+}
+
+/// Lets servers be killed that keep their data where the arguments say.
+async fn is_there_after_kills(arguments: &[&str]) {
     let kills = child::number_from("RISKSHARE_TEST_KILLS").unwrap_or(KILLS);
     let data = tempfile::tempdir().unwrap();
+    let start = || Server::start_with(data.path(), "127.0.0.1:0", arguments);
     let mut stories: BTreeMap<String, Story> = BTreeMap::new();
-    let mut server = Server::start(data.path());
+    let mut server = start();
     configure(&server.connect().await).await;
     for round in 0..kills {
         stories.extend(write_until_killed(server, round).await);
-        server = Server::start(data.path());
+        server = start();
         let channel = server.connect().await;
         let of_round = |user: &&String| user.starts_with(&format!("round{round}-"));
         for user in stories.keys().filter(of_round) {

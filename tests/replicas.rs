@@ -1,7 +1,7 @@
 //! Promise 1 over several replicas: three processes over one database. After the call that turns sharing off has returned
 //! from one of them, no answer that begins at any of them holds data; nor does what a replica sends that was frozen
 //! across the switch, that lost its database meanwhile, or whose database was killed and is another one now.
-//! `RISKSHARE_TEST_SWITCHES`, `RISKSHARE_TEST_FREEZES`, `RISKSHARE_TEST_CUTS` and `RISKSHARE_TEST_KILLS` set other numbers.
+//! `RISKSHARE_TEST_SWITCHES`, `RISKSHARE_TEST_FREEZES`, `RISKSHARE_TEST_CUTS` and `RISKSHARE_TEST_TAKEOVERS` set other numbers.
 #![cfg(has_postgres)]
 
 mod child;
@@ -386,7 +386,7 @@ async fn a_replica_whose_sessions_are_lost_without_its_knowing_sends_nothing_aft
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn off_is_off_though_the_primary_is_killed_within_the_switch_and_the_standby_takes_over() {
-    let kills = child::number_from("RISKSHARE_TEST_KILLS").unwrap_or(KILLS);
+    let kills = child::number_from("RISKSHARE_TEST_TAKEOVERS").unwrap_or(KILLS);
     let mut pair = Pair::start();
     let url = pair.url();
     let replicas = Arc::new(Replicas::start_over([&url, &url, &url], &[]).await);
