@@ -18,7 +18,6 @@ use riskshare::domain::indicator::Indicator;
 use riskshare::domain::settings::Settings;
 use riskshare::domain::time::UtcDay;
 use riskshare::domain::user::{Identity, IdentityKey, Personal, UserNo};
-use riskshare::engine::reading::Engine;
 use riskshare::gate::admission::Gate;
 use riskshare::grpc::auth::AuthLayer;
 use riskshare::grpc::enrichment::Enrichment;
@@ -67,7 +66,7 @@ impl Store for Forgetful {
         self.store.hold(tenant).await
     }
 
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
+    async fn read(&self, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, StoreError> {
         self.store.read(hold, people).await
     }
 
@@ -297,7 +296,7 @@ fn address(user: usize) -> String {
 async fn serve(store: Arc<dyn Store>) -> Result<String> {
     let gate = Gate::new(store, Arc::new(SystemClock));
     let tokens = Arc::new(PageTokens::new([7; 32]));
-    let enrichment = Enrichment { gate, engine: Arc::new(Engine::default()), tokens };
+    let enrichment = Enrichment { gate, tokens, shelf: Arc::default() };
     let service = AlertEnrichmentServiceServer::new(enrichment);
     let service = AuthLayer::new(Arc::new(Anyone::default())).named_layer(HandOverLayer.named_layer(service));
     let listener = TcpListener::bind("127.0.0.1:0").await?;

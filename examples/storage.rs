@@ -163,7 +163,7 @@ fn report_open(at: &Path) -> Result<()> {
     let count: usize = runtime.block_on(async {
         let hold = store.hold(tenant()).await?;
         let everybody: Vec<Identity> = (0..USERS).map(identity).collect();
-        let found = store.read(&hold, &everybody).await?.found;
+        let found = store.read(&hold, &everybody.iter().collect::<Vec<_>>()).await?.found;
         anyhow::Ok(found.iter().flatten().map(|facts| facts.activities.len()).sum())
     })?;
     let each = kept / (count as u64).max(1);

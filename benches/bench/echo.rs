@@ -2,6 +2,10 @@
 
 use anyhow::Result;
 use bytes::{Buf, BufMut, Bytes};
+use hyper::body::Incoming;
+use riskshare::transport;
+use riskshare::transport::limits::Limits;
+use riskshare::transport::{Protocol, Workers};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
@@ -27,15 +31,34 @@ pub fn path(answer_bytes: usize) -> String {
     format!("/{}/{answer_bytes}", Echo::NAME)
 }
 
-/// Serves the echo until it is killed, with the runtime and the transport of `riskshare serve`. `TCP_NODELAY` is set, as
-/// in every server that tonic sets up by itself.
-pub fn serve() -> Result<()> {
+/// Whose runtime and transport the echo has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Echoes {
+    /// Those of `riskshare serve`.
+    Ours,
+    /// Those that tonic and tokio set up by themselves.
+    Tonic,
+}
+
+/// Serves the echo until it is killed. `TCP_NODELAY` is set either way, as in every server that tonic sets up by itself.
+pub fn serve(echoes: Echoes) -> Result<()> {
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         println!("http://{}", listener.local_addr()?);
-        let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let mut server = Server::builder().http2_keepalive_interval(Some(Duration::from_mins(1)));
-        server.add_service(Echo).serve_with_incoming(connections).await?;
+        match echoes {
+            Echoes::Tonic => {
+                let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let mut server = Server::builder().http2_keepalive_interval(Some(Duration::from_mins(1)));
+                server.add_service(Echo).serve_with_incoming(connections).await?;
+            }
+            Echoes::Ours => {
+                let echo = service_fn(|request: http::Request<Incoming>| Echo.call(request.map(Body::new)));
+                let (limits, workers) = (Limits::default(), Workers::start()?);
+                let serving = transport::serve(listener, Protocol::Http2, None, limits, workers, echo);
+                std::future::pending::<()>().await;
+                drop(serving);
+            }
+        }
         Ok(())
     })
 }

@@ -50,6 +50,11 @@ impl Calls {
         Self { path: echo::path(answer_bytes), frames: Arc::clone(&self.frames) }
     }
 
+    /// Returns calls of the echo, with so many bytes each way.
+    pub fn of_bytes(size: usize) -> Self {
+        Self { path: echo::path(size), frames: [framed(&vec![0; size])].into() }
+    }
+
     /// Returns the bytes of the requests.
     pub fn frames(&self) -> &[Bytes] {
         &self.frames
@@ -181,10 +186,13 @@ async fn call<S: Sink>(
 }
 
 fn frame<M: Message>(message: &M) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + length);
+    framed(&message.encode_to_vec())
+}
+
+fn framed(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + message.len());
     frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).expect("a message is shorter than 4 GiB"));
-    message.encode(&mut frame).expect("the buffer grows");
+    frame.put_u32(u32::try_from(message.len()).expect("a message is shorter than 4 GiB"));
+    frame.put(message);
     frame.freeze()
 }

@@ -47,7 +47,7 @@ pub struct Options {
     bench: bool,
     /// Be the echo.
     #[arg(long, hide = true)]
-    echo: bool,
+    echo: Option<echo::Echoes>,
 }
 
 impl Options {
@@ -73,8 +73,8 @@ impl Options {
 /// Runs a bench, or the echo that it has started. Does nothing under `cargo test`: a debug build measures nothing.
 pub fn main(measure: impl AsyncFnOnce(&Options) -> Result<()>) -> Result<()> {
     let options = Options::parse();
-    if options.echo {
-        return echo::serve();
+    if let Some(echoes) = options.echo {
+        return echo::serve(echoes);
     }
     if !options.bench {
         println!("measures only when `cargo bench` runs it");

@@ -38,10 +38,19 @@ impl Program {
         Self::start(command, None).context("a replica did not start")
     }
 
-    /// Starts the echo.
+    /// Starts the echo with the runtime and transport of `riskshare serve`.
     pub fn echo() -> Result<Self> {
+        Self::echo_of("ours")
+    }
+
+    /// Starts the echo as tonic sets it up.
+    pub fn plain_echo() -> Result<Self> {
+        Self::echo_of("tonic")
+    }
+
+    fn echo_of(echoes: &str) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--echo");
+        command.args(["--echo", echoes]);
         Self::start(command, None).context("the echo did not start")
     }
 

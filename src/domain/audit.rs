@@ -143,6 +143,10 @@ pub struct AuditChange {
 pub struct LineHash([u8; 32]);
 
 impl LineHash {
+    fn of(body: &str) -> Self {
+        Self(Sha256::digest(body.as_bytes()).into())
+    }
+
     /// Reads 64 lowercase hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -235,6 +239,16 @@ impl AuditLine {
         line
     }
 
+    /// Returns the text of the line after `head`, and the head that it is. The same as making the line and then its text,
+    /// which says everything twice.
+    #[must_use]
+    pub fn text_after(head: ChainHead, tenant: TenantId, event: &AuditEvent) -> (String, ChainHead) {
+        let (sequence, previous) = (head.sequence.saturating_add(1), head.hash);
+        let body = Body { tenant, sequence, previous, event }.text();
+        let hash = LineHash::of(&body);
+        (whole(body, hash), ChainHead { sequence, hash })
+    }
+
     /// Reads a line, without its end, in the one way in which it is written.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
@@ -242,12 +256,10 @@ impl AuditLine {
         (line.text() == text).then_some(line)
     }
 
-    /// Writes it as one line of JSON, without the end: the body, and before its last brace the body's hash.
+    /// Writes it as one line of JSON, without the end.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = self.body();
-        text.pop();
-        text + ",\"hash\":\"" + &self.hash.to_string() + "\"}"
+        whole(self.body(), self.hash)
     }
 
     /// Returns how the text of every line of a tenant begins.
@@ -276,14 +288,25 @@ impl AuditLine {
     }
 
     fn computed(&self) -> LineHash {
-        LineHash(Sha256::digest(self.body().as_bytes()).into())
+        LineHash::of(&self.body())
     }
 
     fn body(&self) -> String {
         let Self { tenant, sequence, previous, event, hash: _ } = self;
-        let body = Body { tenant: *tenant, sequence: *sequence, previous: *previous, event };
-        serde_json::to_string(&body).expect("a line holds texts, numbers and lists of them")
+        Body { tenant: *tenant, sequence: *sequence, previous: *previous, event }.text()
     }
+}
+
+impl Body<'_> {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("a line holds texts, numbers and lists of them")
+    }
+}
+
+/// Returns a line of JSON, without the end: the body, and before its last brace the body's hash.
+fn whole(mut body: String, hash: LineHash) -> String {
+    body.pop();
+    body + ",\"hash\":\"" + &hash.to_string() + "\"}"
 }
 
 /// Which lines are wanted. What is not set does not matter.
@@ -497,6 +520,12 @@ mod tests {
     fn a_line_is_json_whose_hash_anybody_can_compute() {
         let line = &chain(1)[0];
         let text = line.text();
+        let next = AuditLine::text_after(
+            ChainHead { sequence: line.sequence - 1, hash: line.previous },
+            line.tenant,
+            &line.event,
+        );
+        assert_eq!(next, (text.clone(), line.head()));
         let zeros = "0".repeat(64);
         let body = format!(
             "{{\"tenant\":\"00000000-0000-0000-0000-000000000007\",\"sequence\":1,\"previous\":\"{zeros}\",\

@@ -38,10 +38,19 @@ pub struct DlpAlert {
     pub involved: Vec<Identity>,
 }
 
+/// Returns whom alerts involve, one alert after the other.
+#[must_use]
+pub fn involved<'a>(alerts: impl IntoIterator<Item = &'a DlpAlert>) -> Vec<&'a Identity> {
+    alerts.into_iter().flat_map(|alert| &alert.involved).collect()
+}
+
 /// Leaves out mentions that say what an earlier one said: an alert about many mails names their sender with each, and
 /// only people count towards [`INVOLVED_USERS_MAX`] (`domain.md` 3.1).
 #[must_use]
 pub fn distinct(mut mentions: Vec<Identity>) -> Vec<Identity> {
+    if mentions.len() < 2 {
+        return mentions;
+    }
     let mut seen = HashSet::new();
     let is_new: Vec<bool> = mentions.iter().map(|mention| seen.insert(mention)).collect();
     drop(seen);

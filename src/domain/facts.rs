@@ -8,7 +8,6 @@ use crate::domain::settings::Settings;
 use crate::domain::user::{Identity, User};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// Everything that is known about one user. Never leaves: what may leave is computed from it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +66,12 @@ impl TenantRules {
     #[must_use]
     pub fn hides(&self, user: &User, principal: &str) -> bool {
         self.policies.values().any(|policy| policy.hides(user, principal))
+    }
+
+    /// Says whether any policy may keep anybody from a principal.
+    #[must_use]
+    pub fn hides_anybody(&self, principal: &str) -> bool {
+        self.policies.values().any(|policy| policy.hides_anybody(principal))
     }
 }
 
@@ -168,6 +173,3 @@ pub enum Conflict {
     /// The alert id is taken by an alert of another user.
     RiskAlertId,
 }
-
-/// Everything known about a user at one instant, shared.
-pub type SharedFacts = Arc<UserFacts>;

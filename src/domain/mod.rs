@@ -24,6 +24,7 @@ pub mod cumulative;
 pub mod sequence;
 pub mod score;
 pub mod level;
+pub mod known_facts;
 pub mod reason;
 pub mod timeline;
 pub mod content;

@@ -112,8 +112,13 @@ impl Policy {
     /// Says whether it keeps the user from a principal: for them, the user is somebody whom nobody knows.
     #[must_use]
     pub fn hides(&self, user: &User, principal: &str) -> bool {
-        let is_reviewed = !self.priority_reviewers.is_empty();
-        is_reviewed && !self.priority_reviewers.contains(principal) && self.gives_priority_to(user)
+        self.hides_anybody(principal) && self.gives_priority_to(user)
+    }
+
+    /// Says whether it keeps its priority users from a principal.
+    #[must_use]
+    pub fn hides_anybody(&self, principal: &str) -> bool {
+        !self.priority_reviewers.is_empty() && !self.priority_reviewers.contains(principal)
     }
 
     /// Says whether the user is one of its priority users.

@@ -35,14 +35,19 @@ pub struct Reason {
 #[must_use]
 pub fn reasons(facts: &UserFacts, settings: &Settings, now: DateTime<Utc>) -> Vec<Reason> {
     let today = UtcDay::of(now);
-    let tally = Tally::of(&facts.activities, today);
+    reasons_of(&Tally::of(&facts.activities, today), settings, today)
+}
+
+/// Returns the same from activities that were counted as of today.
+#[must_use]
+pub fn reasons_of(tally: &Tally<'_>, settings: &Settings, today: UtcDay) -> Vec<Reason> {
     let lookback = settings.lookback.window(today);
     let mut reasons: Vec<Reason> = tally
         .rows()
         .filter(|row| settings.shares(row.indicator))
         .flat_map(|row| daily(row, lookback))
         .collect();
-    reasons.extend(highest_cumulative(&tally, settings, lookback));
+    reasons.extend(highest_cumulative(tally, settings, lookback));
     reasons.sort_by(|a, b| order(a).cmp(&order(b)));
     reasons.truncate(REASONS_MAX);
     reasons

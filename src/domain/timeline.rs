@@ -88,7 +88,12 @@ pub fn exfiltration<'a>(
 /// last day and at the default volume cutoff, [`Policy::VOLUME_CUTOFF`]: a summary is of no policy.
 #[must_use]
 pub fn summarise(facts: &UserFacts, settings: &Settings, window: Window) -> Summary {
-    let tally = Tally::of(&facts.activities, window.last);
+    summary_of(&Tally::of(&facts.activities, window.last), settings, window)
+}
+
+/// Returns the same from activities that were counted as of the window's last day.
+#[must_use]
+pub fn summary_of(tally: &Tally<'_>, settings: &Settings, window: Window) -> Summary {
     let mut by_indicator: Vec<IndicatorTotal> = Vec::new();
     let mut by_day: BTreeMap<UtcDay, DayTotal> = BTreeMap::new();
     for row in tally.rows().filter(|row| settings.shares(row.indicator)) {

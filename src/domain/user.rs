@@ -136,17 +136,22 @@ impl IdentityKey {
 }
 
 /// Trims, NFC, ASCII-lower-cases; nothing looser, for casefolding and NFKC merge different people.
-fn normalised(text: &str) -> Result<String, KeyError> {
+fn normalised(text: &str) -> Result<Cow<'_, str>, KeyError> {
     normalised_inner_blanks(text, false)
 }
 
-fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, KeyError> {
+fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<Cow<'_, str>, KeyError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(KeyError::Blank);
     }
     if text.len() > KEY_BYTES_MAX {
         return Err(KeyError::TooLong);
+    }
+    // Most names: ASCII is in normal form, and of its characters only controls cannot be seen.
+    if text.bytes().all(|b| b.is_ascii_graphic() || (b == b' ' && inner_blanks)) {
+        let is_lower = !text.bytes().any(|b| b.is_ascii_uppercase());
+        return Ok(if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) });
     }
     let becomes_ascii = |c: char| !c.is_ascii() && std::iter::once(c).nfc().all(|n| n.is_ascii());
     if text
@@ -155,11 +160,7 @@ fn normalised_inner_blanks(text: &str, inner_blanks: bool) -> Result<String, Key
     {
         return Err(KeyError::Character);
     }
-    // ASCII is in normal form.
-    if text.is_ascii() {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Ok(text.nfc().collect::<String>().to_ascii_lowercase())
+    Ok(Cow::Owned(text.nfc().collect::<String>().to_ascii_lowercase()))
 }
 
 /// What one record says about who a person is: its keys and the name to show.
@@ -309,7 +310,7 @@ impl Identity {
 }
 
 /// Names that act for users or for the system and are never involved users (`domain.md` 3.1).
-const SERVICE_NAMES: [&str; 10] = [
+const SERVICE_NAMES: [&str; 12] = [
     "dlpagent",
     "securitycompliancealerts",
     "app@sharepoint",
@@ -319,17 +320,23 @@ const SERVICE_NAMES: [&str; 10] = [
     "local service",
     "network service",
     "s-1-5-18", // LocalSystem; 19 and 20 are the two services above.
+    "s-1-5-19",
+    "s-1-5-20",
     "s-1-0-0",
 ];
+/// How others of them begin.
+const SERVICE_PREFIXES: [&str; 2] = ["nt authority\\", "nt service\\"];
 
 /// Says whether a raw account name, in whatever case, is a service's.
 #[must_use]
 pub fn is_service_name(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase();
-    SERVICE_NAMES.contains(&name.as_str())
-        || matches!(name.as_str(), "s-1-5-19" | "s-1-5-20")
-        || name.starts_with("nt authority\\")
-        || name.starts_with("nt service\\")
+    let name = name.trim();
+    let begins = |prefix: &str| {
+        let beginning = name.as_bytes().get(..prefix.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    SERVICE_NAMES.iter().any(|service| name.eq_ignore_ascii_case(service))
+        || SERVICE_PREFIXES.iter().any(|prefix| begins(prefix))
 }
 
 /// A number that the store gives to a person of a tenant, once.

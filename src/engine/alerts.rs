@@ -9,7 +9,7 @@ pub use crate::store::{AlertCursor, AlertPage, ReviewedAlert};
 ///
 /// # Errors
 /// When the store cannot answer, which is written down.
-pub async fn of_people(grant: &mut SharingGrant, people: &[Identity]) -> Result<RiskAlertQuery, Refusal> {
+pub async fn of_people(grant: &mut SharingGrant, people: &[&Identity]) -> Result<RiskAlertQuery, Refusal> {
     let snapshot = grant.look_up(people).await?;
     let users = snapshot.found.iter().flatten().map(|facts| facts.user.no).collect();
     Ok(RiskAlertQuery { users: Some(users), oldest_first: true, ..RiskAlertQuery::default() })

@@ -2,7 +2,7 @@
 
 pub mod recorder;
 pub mod decisions;
-pub mod assessor;
+mod shelf;
 pub mod reading;
 pub mod audit_log;
 pub mod alerts;

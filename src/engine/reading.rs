@@ -2,8 +2,10 @@
 
 use crate::domain::dlp_alert;
 use crate::domain::dlp_alert::Standing;
-use crate::domain::facts::{SharedFacts, TenantRules};
+use crate::domain::facts::TenantRules;
 use crate::domain::indicator::Indicator;
+use crate::domain::insight::Tally;
+use crate::domain::known_facts::SharedFacts;
 use crate::domain::level;
 use crate::domain::level::Assessment;
 use crate::domain::reason;
@@ -13,24 +15,19 @@ use crate::domain::time::{UtcDay, Window};
 use crate::domain::timeline;
 use crate::domain::timeline::{ExfiltrationActivity, Summary};
 use crate::domain::user::{Identity, UserNo};
-use crate::engine::assessor::Assessor;
+pub use crate::engine::shelf::Shelf;
 use crate::gate::admission::{Refusal, SharingGrant};
+use crate::store::Hits;
 use chrono::{DateTime, Utc};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Reads users under a grant.
-#[derive(Default)]
-pub struct Engine {
-    assessor: Assessor,
-}
 
 /// A view of some of one tenant's people at one instant.
 pub struct Reading<'g> {
     grant: &'g SharingGrant,
-    assessor: &'g Assessor,
     rules: Arc<TenantRules>,
-    found: Vec<Vec<SharedFacts>>,
+    found: Vec<Hits>,
 }
 
 /// One person whom an alert involves, with their level. What else may be shown of them is in the reading.
@@ -58,11 +55,21 @@ pub struct Queue {
     pub valid_until: DateTime<Utc>,
 }
 
+/// The severity of one alert, and until when it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Column {
+    /// The level of the highest-risk person (`risk-model.md` 7).
+    pub level: Severity,
+    /// When it must be asked for again.
+    pub valid_until: DateTime<Utc>,
+}
+
 impl Queue {
-    /// Returns the column of the alert (`risk-model.md` 7).
+    /// Returns the column of the alert.
     #[must_use]
-    pub fn level(&self) -> Severity {
-        self.involved.first().map_or(Severity::None, |first| first.assessment.level)
+    pub fn column(&self) -> Column {
+        let level = self.involved.first().map_or(Severity::None, |first| first.assessment.level);
+        Column { level, valid_until: self.valid_until }
     }
 }
 
@@ -96,18 +103,14 @@ pub struct Page<'a> {
     pub next: Option<Cursor>,
 }
 
-impl Engine {
+impl<'g> Reading<'g> {
     /// Reads people, all as of one instant. Whom a policy keeps from the caller is nobody (`domain.md` 7).
     ///
     /// # Errors
     /// When the store cannot answer.
-    pub async fn read<'g>(
-        &'g self,
-        grant: &'g mut SharingGrant,
-        people: &[Identity],
-    ) -> Result<Reading<'g>, Refusal> {
+    pub async fn open(grant: &'g mut SharingGrant, people: &[&Identity]) -> Result<Self, Refusal> {
         let snapshot = grant.look_up(people).await?;
-        Ok(Reading { grant, assessor: &self.assessor, rules: snapshot.rules, found: snapshot.found })
+        Ok(Self { grant, rules: snapshot.rules, found: snapshot.found })
     }
 }
 
@@ -132,14 +135,16 @@ impl Reading<'_> {
     /// Joins the mentions of an alert to people and puts the highest risk first (`risk-model.md` 7). The mentions
     /// are those that were read from position `at` on.
     #[must_use]
-    pub fn queue(&self, mentions: &[Identity], at: usize) -> Queue {
+    pub fn queue(&self, mentions: &[&Identity], at: usize) -> Queue {
         let found = &self.found[at..at + mentions.len()];
         let by_no: BTreeMap<UserNo, &SharedFacts> =
             found.iter().flatten().map(|facts| (facts.user.no, facts)).collect();
         let hits: Vec<(Identity, Vec<UserNo>)> = mentions
             .iter()
             .zip(found)
-            .map(|(mention, found)| (mention.clone(), found.iter().map(|facts| facts.user.no).collect()))
+            .map(|(mention, found)| {
+                (Identity::clone(mention), found.iter().map(|facts| facts.user.no).collect())
+            })
             .collect();
         let mut involved: Vec<(Standing, Involved)> = dlp_alert::join_mentions(hits)
             .into_iter()
@@ -158,6 +163,20 @@ impl Reading<'_> {
         Queue { involved, valid_until }
     }
 
+    /// Returns the column of an alert with `mentions` mentions, which were read from position `at` on, and until when it
+    /// holds: what [`Reading::queue`] has for it. Which of them are one person makes no difference to either.
+    #[must_use]
+    pub fn column(&self, mentions: usize, at: usize) -> Column {
+        let unknown = level::unknown(self.as_of());
+        let mut column = Column { level: unknown.level, valid_until: unknown.valid_until };
+        for facts in self.found[at..at + mentions].iter().flatten() {
+            let assessment = facts.assess(&self.rules, self.as_of());
+            column.level = column.level.max(assessment.level);
+            column.valid_until = column.valid_until.min(assessment.valid_until);
+        }
+        column
+    }
+
     /// Returns the person at position `at`, as if an alert involved them alone.
     #[must_use]
     pub fn person(&self, mention: &Identity, at: usize) -> Involved {
@@ -165,9 +184,8 @@ impl Reading<'_> {
     }
 
     fn involved(&self, mention: Identity, mentions: Vec<usize>, known: &[SharedFacts]) -> Involved {
-        let assess =
-            |facts: &SharedFacts| self.assessor.assess(self.grant.tenant(), facts, &self.rules, self.as_of());
-        let assessed: Vec<Assessment> = known.iter().map(assess).collect();
+        let assessed: Vec<Assessment> =
+            known.iter().map(|facts| facts.assess(&self.rules, self.as_of())).collect();
         let valid_until = assessed.iter().map(|one| one.valid_until).min();
         let highest = assessed.into_iter().max_by_key(|one| (one.level, one.score, one.latest_exfiltration));
         let mut assessment = highest.unwrap_or_else(|| level::unknown(self.as_of()));
@@ -182,18 +200,34 @@ impl Reading<'_> {
         Involved { identity, assessment, ambiguous: known.len() > 1, mentions, shown }
     }
 
-    /// Returns why a person has their level, from exfiltration alone (`risk-model.md` 8).
-    #[must_use]
-    pub fn reasons(&self, involved: &Involved) -> Vec<Reason> {
-        let Some(facts) = &involved.shown else { return Vec::new() };
-        reason::reasons(facts, &self.rules.settings, self.as_of())
+    /// Returns what `make` makes of a person of whom more may be shown, with its size in bytes: anew, or what it has made of
+    /// the same facts and rules on the same day, if that `fits` and is still on the shelf.
+    pub fn derived<T: Any + Send + Sync>(
+        &self,
+        involved: &Involved,
+        shelf: &Shelf,
+        fits: impl FnOnce(&T) -> bool,
+        make: impl FnOnce() -> (T, usize),
+    ) -> Option<Arc<T>> {
+        let facts = involved.shown.as_ref()?;
+        let today = UtcDay::of(self.as_of());
+        if let Some(kept) = Shelf::get(facts, &self.rules, today, fits) {
+            return Some(kept);
+        }
+        let (made, bytes) = make();
+        let made = Arc::new(made);
+        shelf.put(facts, &self.rules, today, (Arc::clone(&made), bytes));
+        Some(made)
     }
 
-    /// Sums up a person's exfiltration over the lookback; nothing for a person at None.
+    /// Returns why a person has their level (`risk-model.md` 8), and sums up what they did over the lookback, from
+    /// exfiltration alone; nothing for a person at None.
     #[must_use]
-    pub fn summary(&self, involved: &Involved) -> Option<Summary> {
-        let facts = involved.shown.as_ref()?;
-        Some(timeline::summarise(facts, &self.rules.settings, self.lookback()))
+    pub fn summed_up(&self, involved: &Involved) -> Option<(Vec<Reason>, Summary)> {
+        let (facts, settings, lookback) = (involved.shown.as_ref()?, &self.rules.settings, self.lookback());
+        let tally = Tally::of(&facts.activities, lookback.last);
+        let reasons = reason::reasons_of(&tally, settings, lookback.last);
+        Some((reasons, timeline::summary_of(&tally, settings, lookback)))
     }
 
     /// Sums up a person's exfiltration over the days of a query; nothing for a person at None.

@@ -275,7 +275,7 @@ impl Gate {
         &self,
         access: Access,
         about: About,
-        people: &[Identity],
+        people: &[&Identity],
     ) -> Result<SharingGrant, Refusal> {
         let hold = self.store.hold_to_read(access.tenant(), people).await;
         counted(self.let_in(hold, access, about).await)
@@ -428,7 +428,7 @@ impl SharingGrant {
     ///
     /// # Errors
     /// When the store cannot answer, which is written down.
-    pub async fn look_up(&mut self, people: &[Identity]) -> Result<Snapshot, Refusal> {
+    pub async fn look_up(&mut self, people: &[&Identity]) -> Result<Snapshot, Refusal> {
         match self.store.read(&self.hold, people).await {
             Ok(mut snapshot) => {
                 self.hide(&mut snapshot);
@@ -539,14 +539,16 @@ impl SharingGrant {
     /// Spells a name. Names leave in clear here, as the product's alert pages show them (`domain.md` 9, reading 10).
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a grant is what it takes to spell a name")]
-    pub fn spell(&self, name: &Personal) -> String {
-        name.spell().to_owned()
+    pub fn spell<'n>(&self, name: &'n Personal) -> &'n str {
+        name.spell()
     }
 
     fn hide(&self, snapshot: &mut Snapshot) {
         let principal = self.caller().principal();
-        for found in &mut snapshot.found {
-            found.retain(|facts| !snapshot.rules.hides(&facts.user, principal));
+        if snapshot.rules.hides_anybody(principal) {
+            for found in &mut snapshot.found {
+                found.retain(|facts| !snapshot.rules.hides(&facts.user, principal));
+            }
         }
     }
 

@@ -5,7 +5,6 @@ use crate::domain::user::UserNo;
 use crate::gate::caller::Access;
 use crate::store::{AlertPage, Named, Snapshot};
 use chrono::{DateTime, Utc};
-use std::collections::BTreeSet;
 
 /// What a question is about, as the caller named it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -37,10 +36,10 @@ impl About {
     }
 }
 
-/// Whom somebody has read so far, by number.
+/// Whom somebody has read so far, by number, some more than once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Trail {
-    users: BTreeSet<UserNo>,
+    users: Vec<UserNo>,
     unknown: usize,
 }
 
@@ -73,6 +72,11 @@ pub fn event(
     trail: &Trail,
 ) -> AuditEvent {
     let mut alerts = about.alerts;
+    let mut users = trail.users.clone();
+    users.sort_unstable();
+    users.dedup();
+    let more_users = more(users.len(), USERS_MAX);
+    users.truncate(USERS_MAX);
     let more_alerts = more(alerts.len(), ALERTS_MAX);
     alerts.truncate(ALERTS_MAX);
     AuditEvent {
@@ -80,8 +84,8 @@ pub fn event(
         reason: about.reason,
         alerts,
         more_alerts,
-        users: trail.users.iter().take(USERS_MAX).copied().collect(),
-        more_users: more(trail.users.len(), USERS_MAX),
+        users,
+        more_users,
         unknown: u32::try_from(trail.unknown).unwrap_or(u32::MAX),
         ..AuditEvent::new(at, access.caller().principal(), access.right().name(), outcome)
     }

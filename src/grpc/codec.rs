@@ -9,27 +9,45 @@ use std::marker::PhantomData;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+/// What has the bytes of a message of that type, whether it is one or not.
+pub trait Wire<M>: Send {
+    /// Returns how many bytes it has.
+    fn length(&self) -> usize;
+    /// Puts them into a buffer with room for them.
+    fn put(&self, buf: &mut EncodeBuf<'_>);
+}
+
+impl<M: Message> Wire<M> for M {
+    fn length(&self) -> usize {
+        self.encoded_len()
+    }
+
+    fn put(&self, buf: &mut EncodeBuf<'_>) {
+        self.encode_raw(buf);
+    }
+}
+
 /// What the codec can put on the wire: plain messages, and replies that passed the gate.
 pub trait Outgoing: Send + 'static {
     /// The message's type.
-    type Wire: Message;
-    /// Returns the message.
-    fn into_wire(self) -> Self::Wire;
+    type Message: Message;
+    /// Returns what has the bytes.
+    fn wire(&self) -> &dyn Wire<Self::Message>;
 }
 
 impl<M: Message + 'static> Outgoing for M {
-    type Wire = M;
+    type Message = M;
 
-    fn into_wire(self) -> M {
+    fn wire(&self) -> &dyn Wire<M> {
         self
     }
 }
 
 impl<M: Message + 'static> Outgoing for Reply<M> {
-    type Wire = M;
+    type Message = M;
 
-    fn into_wire(self) -> M {
-        self.into_message()
+    fn wire(&self) -> &dyn Wire<M> {
+        self.wire()
     }
 }
 
@@ -65,7 +83,10 @@ impl<E: Outgoing> Encoder for GatedEncoder<E> {
     type Error = Status;
 
     fn encode(&mut self, item: E, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.into_wire().encode(buf).map_err(|_| status::internal("the send buffer is full"))
+        let wire = item.wire();
+        buf.reserve(wire.length());
+        wire.put(buf);
+        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
 //! `AlertEnrichmentService`: the queue's column, the actors of an alert, and a user's timeline.
 
-use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::dlp_alert::{DlpAlert, involved};
 use crate::domain::indicator::{Indicator, NAME_BYTES_MAX};
 use crate::domain::user::Identity;
-use crate::engine::reading::{Cursor, Engine, Involved, TimelineQuery};
+use crate::engine::reading::{Cursor, Involved, Reading, Shelf, TimelineQuery};
 use crate::gate::admission::{Gate, Refusal};
 use crate::gate::audit::About;
 use crate::gate::caller::Access;
@@ -17,12 +17,12 @@ use crate::grpc::render;
 use crate::grpc::render::{Renderer, View};
 use crate::grpc::reply::Reply;
 use crate::grpc::room::Room;
+use crate::grpc::sheet::SheetedPage;
 use crate::grpc::status;
 use crate::grpc::status::Invalid;
 use crate::grpc::summaries::Question;
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentService;
-use crate::pb::enrich_alert_result::Result as Of;
 use crate::pb::{ActivityOrder, EnrichmentView, ErrorReason};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -41,10 +41,10 @@ const INDICATORS_MAX: usize = 100;
 pub struct Enrichment {
     /// Decides before anything is looked up.
     pub gate: Gate,
-    /// Knows the answers.
-    pub engine: Arc<Engine>,
     /// Makes page tokens.
     pub tokens: Arc<PageTokens>,
+    /// Keeps what was made of people.
+    pub shelf: Arc<Shelf>,
 }
 
 #[tonic::async_trait]
@@ -115,12 +115,12 @@ impl Enrichment {
         view: View,
     ) -> Result<Response<Reply<pb::EnrichAlertResponse>>, Refusal> {
         let about = About::alerts([&alert.id]);
-        let mut grant = self.gate.admit_to_read(access, about, &alert.involved).await?;
-        let reading = self.engine.read(&mut grant, &alert.involved).await?;
+        let people = involved([alert]);
+        let mut grant = self.gate.admit_to_read(access, about, &people).await?;
+        let reading = Reading::open(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
-        let queue = reading.queue(&alert.involved, 0);
-        let alert = self.renderer(&reading, view).alerts(&[(alert, queue)]).pop();
-        Reply::disclose(written, pb::EnrichAlertResponse { alert }).await
+        let alert = self.renderer(&reading, view).enriched(&[alert], &self.shelf).swap_remove(0);
+        Reply::disclose(written, alert).await
     }
 
     async fn enrich_page(
@@ -130,27 +130,18 @@ impl Enrichment {
         view: View,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Refusal> {
         let about = About::alerts(alerts.iter().flatten().map(|alert| &alert.id));
-        let people: Vec<Identity> =
-            alerts.iter().flatten().flat_map(|alert| alert.involved.iter().cloned()).collect();
+        let people = involved(alerts.iter().flatten());
         let mut grant = self.gate.admit_to_read(access, about, &people).await?;
-        let reading = self.engine.read(&mut grant, &people).await?;
+        let reading = Reading::open(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
-        let mut at = 0;
-        let queues = alerts.iter().flatten().map(|alert| {
-            let queue = reading.queue(&alert.involved, at);
-            at += alert.involved.len();
-            (alert, queue)
+        let read: Vec<&DlpAlert> = alerts.iter().flatten().collect();
+        let mut enriched = self.renderer(&reading, view).enriched(&read, &self.shelf).into_iter();
+        let results = alerts.iter().filter_map(|alert| match alert {
+            Ok(_) => enriched.next().map(Ok),
+            Err(invalid) => Some(Err(invalid.clone().into_refusal())),
         });
-        let queues: Vec<_> = queues.collect();
-        let mut enriched = self.renderer(&reading, view).alerts(&queues).into_iter();
-        let results = alerts.iter().map(|alert| pb::EnrichAlertResult {
-            result: match alert {
-                Ok(_) => enriched.next().map(Of::Alert),
-                Err(invalid) => Some(Of::Refusal(invalid.clone().into_refusal())),
-            },
-        });
-        let results = results.collect();
-        Reply::disclose(written, pb::BatchEnrichAlertsResponse { results }).await
+        let page = SheetedPage(results.collect());
+        Reply::disclose(written, page).await
     }
 
     async fn list(
@@ -158,9 +149,9 @@ impl Enrichment {
         access: Access,
         asked: &Timeline,
     ) -> Result<Response<Reply<pb::ListUserActivitiesResponse>>, Refusal> {
-        let user = std::slice::from_ref(&asked.user);
+        let user = &[&asked.user];
         let mut grant = self.gate.admit_to_read(access, About::default(), user).await?;
-        let reading = self.engine.read(&mut grant, user).await?;
+        let reading = Reading::open(&mut grant, user).await?;
         let involved = reading.person(&asked.user, 0);
         let renderer = self.renderer(&reading, View::Severity);
         let after = match self.cursor(&renderer, &involved, asked) {
@@ -191,7 +182,7 @@ impl Enrichment {
         }
     }
 
-    fn renderer<'a>(&'a self, reading: &'a crate::engine::reading::Reading<'a>, view: View) -> Renderer<'a> {
+    fn renderer<'a>(&'a self, reading: &'a Reading<'a>, view: View) -> Renderer<'a> {
         Renderer { reading, tokens: &self.tokens, view }
     }
 }

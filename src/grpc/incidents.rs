@@ -1,8 +1,8 @@
 //! `IncidentService`: what Defender incident pages show about the users of an incident.
 
-use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::dlp_alert::{DlpAlert, involved};
 use crate::domain::user::Identity;
-use crate::engine::reading::Engine;
+use crate::engine::reading::Reading;
 use crate::gate::admission::{Gate, Refusal};
 use crate::gate::audit::About;
 use crate::gate::caller::Access;
@@ -26,8 +26,6 @@ use tonic::{Request, Response, Status};
 pub struct Incidents {
     /// Decides before anything is looked up.
     pub gate: Gate,
-    /// Knows the answers.
-    pub engine: Arc<Engine>,
     /// Makes page tokens.
     pub tokens: Arc<PageTokens>,
 }
@@ -69,9 +67,9 @@ impl Incidents {
         incident_id: String,
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::GetImpactedAssetsResponse>>, Refusal> {
-        let people = people(alerts);
+        let people = involved(alerts);
         let mut grant = self.gate.admit_to_read(access, about(&incident_id, alerts), &people).await?;
-        let reading = self.engine.read(&mut grant, &people).await?;
+        let reading = Reading::open(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let queue = reading.queue(&people, 0);
         let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Severity };
@@ -90,11 +88,11 @@ impl Incidents {
         incident_id: String,
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::ListImpactedEntitiesResponse>>, Refusal> {
-        let people = people(alerts);
+        let people = involved(alerts);
         let mut grant = self.gate.admit_to_read(access, about(&incident_id, alerts), &people).await?;
         let alert_of: Vec<usize> =
             alerts.iter().enumerate().flat_map(|(i, alert)| alert.involved.iter().map(move |_| i)).collect();
-        let reading = self.engine.read(&mut grant, &people).await?;
+        let reading = Reading::open(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let mut involved = reading.queue(&people, 0).involved;
         involved.sort_by(|a, b| a.identity.canonical().cmp(&b.identity.canonical()));
@@ -118,9 +116,9 @@ impl Incidents {
         user: &Identity,
         size: usize,
     ) -> Result<Response<Reply<pb::GetUserRiskResponse>>, Refusal> {
-        let people = std::slice::from_ref(user);
+        let people = &[user];
         let mut grant = self.gate.admit_to_read(access, About::default(), people).await?;
-        let reading = self.engine.read(&mut grant, people).await?;
+        let reading = Reading::open(&mut grant, people).await?;
         let involved = reading.person(user, 0);
         if involved.ambiguous {
             return Reply::withhold(reading.grant(), names_two_people().into()).await;
@@ -139,10 +137,6 @@ impl Incidents {
 
 fn about(incident: &str, alerts: &[DlpAlert]) -> About {
     About::alerts(alerts.iter().map(|alert| &alert.id)).of_incident(incident)
-}
-
-fn people(alerts: &[DlpAlert]) -> Vec<Identity> {
-    alerts.iter().flat_map(|alert| alert.involved.iter().cloned()).collect()
 }
 
 fn incident(id: &str, alerts: &[pb::DlpAlert]) -> Result<Vec<DlpAlert>, Invalid> {

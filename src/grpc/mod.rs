@@ -18,6 +18,7 @@ pub mod entrance;
 pub mod parse;
 pub mod auth;
 pub mod page;
+pub mod sheet;
 pub mod render;
 pub mod prose;
 pub mod summaries;

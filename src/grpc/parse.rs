@@ -181,18 +181,19 @@ impl Fields {
             }
             read(text).map_err(|error| self.refuse(format_args!("{path}.{field}"), error.to_string())).ok()
         };
-        let mut strong = vec![
+        let keys = [
             key(format_args!("entra_object_id"), &user.entra_object_id, IdentityKey::object_id),
             key(format_args!("sid"), &user.sid, IdentityKey::sid),
             key(format_args!("account_name"), &user.account_name, IdentityKey::account),
         ];
+        identity = keys.into_iter().flatten().fold(identity, Identity::with);
         for (i, address) in user.smtp_addresses.iter().take(ADDRESSES_MAX).enumerate() {
-            strong.push(key(format_args!("smtp_addresses[{i}]"), address, IdentityKey::address));
+            let address = key(format_args!("smtp_addresses[{i}]"), address, IdentityKey::address);
+            identity = address.into_iter().fold(identity, Identity::with);
         }
         if let Some(upn) = key(format_args!("upn"), &user.upn, IdentityKey::address) {
             identity = identity.with_upn(upn);
         }
-        identity = strong.into_iter().flatten().fold(identity, Identity::with);
         if user.smtp_addresses.len() > ADDRESSES_MAX {
             let bound = format!("must be at most {ADDRESSES_MAX}");
             self.refuse(format_args!("{path}.smtp_addresses"), bound);

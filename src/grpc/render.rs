@@ -1,7 +1,7 @@
 //! Domain values to wire messages, under the grant that names may be spelled with.
 
 use crate::domain::activity::{Activity, Sensitivity};
-use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::dlp_alert::{DlpAlert, involved};
 use crate::domain::indicator::CUMULATIVE;
 use crate::domain::reason::Reason;
 use crate::domain::risk_alert::Status;
@@ -9,10 +9,11 @@ use crate::domain::severity::Severity;
 use crate::domain::time::Window;
 use crate::domain::timeline::Summary;
 use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey};
-use crate::engine::reading::{Cursor, Involved, Queue, Reading, TimelineQuery};
+use crate::engine::reading::{Column, Cursor, Involved, Queue, Reading, Shelf, TimelineQuery};
 use crate::gate::admission::SharingGrant;
 use crate::grpc::page::{Bound, PageTokens};
-use crate::grpc::room::Room;
+use crate::grpc::room::{FRAME_BYTES, ROOM_BYTES, Room};
+use crate::grpc::sheet::{Sheet, SheetWriter, SheetedAlert};
 use crate::pb;
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
@@ -39,6 +40,75 @@ pub struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
+    /// Renders the alerts of one answer, whose people were read in their order.
+    #[must_use]
+    pub fn enriched(&self, alerts: &[&DlpAlert], shelf: &Shelf) -> Vec<SheetedAlert> {
+        let mut next = 0;
+        let places = alerts.iter().map(|alert| {
+            let at = next;
+            next += alert.involved.len();
+            (*alert, at)
+        });
+        if self.view == View::Severity {
+            // Who is whom does not matter to the column alone.
+            let column = |(alert, at): (&DlpAlert, _)| {
+                column(self.reading, alert, self.reading.column(alert.involved.len(), at)).into()
+            };
+            return places.map(column).collect();
+        }
+        let queues: Vec<_> =
+            places.map(|(alert, at)| (alert, self.reading.queue(&involved([alert]), at))).collect();
+        let whole = self.whole(&queues, shelf);
+        // Where not all of it fits, parts are left out.
+        whole.unwrap_or_else(|| self.alerts(&queues).into_iter().map(SheetedAlert::from).collect())
+    }
+
+    /// Renders alerts with all that the view has, unless that is too much for one answer.
+    fn whole(&self, queues: &[(&DlpAlert, Queue)], shelf: &Shelf) -> Option<Vec<SheetedAlert>> {
+        let (mut room, mut alerts) = (ROOM_BYTES, Vec::with_capacity(queues.len()));
+        for (alert, queue) in queues {
+            let alert = self.sheeted(alert, queue, shelf);
+            room = room.checked_sub(alert.encoded_len() + FRAME_BYTES)?;
+            alerts.push(alert);
+        }
+        Some(alerts)
+    }
+
+    /// Renders an alert with all that the view has.
+    fn sheeted(&self, alert: &DlpAlert, queue: &Queue, shelf: &Shelf) -> SheetedAlert {
+        let bare = self.alert(alert, queue);
+        let sheet = |(mut actor, involved): (pb::Actor, &Involved)| {
+            let size = match self.view {
+                View::Full(size) => Some(size),
+                View::Severity | View::Summary => None,
+            };
+            let make = || {
+                let sheet = self.sheet(involved, size);
+                let bytes = sheet.bytes.len();
+                (sheet, bytes)
+            };
+            let sheet = self.reading.derived(involved, shelf, |sheet: &Sheet| sheet.size == size, make);
+            let next = sheet.as_ref().and_then(|sheet| sheet.next.as_ref());
+            actor.next_page_token = next
+                .and_then(|next| self.token(involved, &TimelineQuery::default(), next))
+                .unwrap_or_default();
+            (actor, sheet)
+        };
+        let pb::EnrichedAlert { actors, .. } = bare;
+        let actors = actors.into_iter().zip(&queue.involved).map(sheet).collect();
+        SheetedAlert::new(pb::EnrichedAlert { actors: Vec::new(), ..bare }, actors)
+    }
+
+    /// Renders what is shown of a person, with at most so many activities.
+    fn sheet(&self, involved: &Involved, size: Option<usize>) -> Sheet {
+        let mut sheet = SheetWriter::new(self.reading.grant(), &self.summed_up(involved));
+        let page = size.map(|size| self.reading.timeline(involved, &TimelineQuery::default(), None, size));
+        for row in page.iter().flat_map(|page| &page.rows) {
+            sheet.add(row.activity());
+        }
+        sheet.finish(size, page.and_then(|page| page.next))
+    }
+
     /// Renders the alerts of one answer, each with the people whom it involves. Of the answer's room, what all of
     /// them are comes first, then reasons and summaries, then timelines, each in the order of the alerts and the
     /// highest risk first.
@@ -63,18 +133,11 @@ impl Renderer<'_> {
 
     /// Renders an alert without what may have to be left out.
     fn alert(&self, alert: &DlpAlert, queue: &Queue) -> pb::EnrichedAlert {
-        let actors = match self.view {
-            View::Severity => Vec::new(),
-            View::Summary | View::Full(_) => queue.involved.iter().map(|one| self.bare(one)).collect(),
-        };
+        let actors: Vec<pb::Actor> = queue.involved.iter().map(|one| self.bare(one)).collect();
         pb::EnrichedAlert {
-            alert_id: alert.id.clone(),
-            severity: severity(queue.level()).into(),
-            severity_text: queue.level().word().to_owned(),
-            highest_risk_user: actors.first().and_then(|actor: &pb::Actor| actor.user.clone()),
+            highest_risk_user: actors.first().and_then(|actor| actor.user.clone()),
             actors,
-            as_of: Some(timestamp(self.reading.as_of())),
-            valid_until: Some(timestamp(queue.valid_until)),
+            ..column(self.reading, alert, queue.column())
         }
     }
 
@@ -111,15 +174,20 @@ impl Renderer<'_> {
             return; // Nothing of them is shown.
         }
         if !room.is_full() {
-            let reasons = self.reading.reasons(involved).iter().map(reason).collect();
-            let summary = self.reading.summary(involved).as_ref().map(summary);
-            let part = pb::Actor { reasons, summary, ..pb::Actor::default() };
+            let part = self.summed_up(involved);
             if room.fits(&part) {
                 (actor.reasons, actor.summary) = (part.reasons, part.summary);
                 return;
             }
         }
         actor.truncated = true;
+    }
+
+    /// Renders a person's reasons and summary.
+    fn summed_up(&self, involved: &Involved) -> pb::Actor {
+        let (reasons, sum) = self.reading.summed_up(involved).unzip();
+        let reasons = reasons.iter().flatten().map(reason).collect();
+        pb::Actor { reasons, summary: sum.as_ref().map(summary), ..pb::Actor::default() }
     }
 
     /// Adds the first page of a person's timeline, as far as there is room, if the view has it.
@@ -142,7 +210,11 @@ impl Renderer<'_> {
         room: &mut Room,
     ) -> (Vec<pb::Activity>, String) {
         let page = self.reading.timeline(involved, query, after, size);
-        let rows = page.rows.iter().map(|row| self.activity(row.activity()));
+        let grant = self.reading.grant();
+        let rows = page.rows.iter().map(|row| {
+            let row = row.activity();
+            activity(row, grant.spell(&row.object_name), grant.spell(&row.destination))
+        });
         let rows: Vec<_> = rows.take_while(|row| room.fits(row)).collect();
         let next = if rows.len() == page.rows.len() {
             page.next
@@ -150,8 +222,13 @@ impl Renderer<'_> {
             let last = rows.len().checked_sub(1).map(|last| behind(page.rows[last].activity()));
             last.or_else(|| after.cloned()).or_else(|| Some(start(query)))
         };
-        let next = next.and_then(|cursor| Some(self.tokens.issue(self.bound(involved, query)?, &cursor)));
+        let next = next.and_then(|cursor| self.token(involved, query, &cursor));
         (rows, next.unwrap_or_default())
+    }
+
+    /// Returns the token of the page behind a cursor.
+    fn token(&self, involved: &Involved, query: &TimelineQuery, next: &Cursor) -> Option<String> {
+        Some(self.tokens.issue(self.bound(involved, query)?, next))
     }
 
     /// Returns what page tokens of a person's timeline are bound to; nothing for a person who shows none.
@@ -161,20 +238,6 @@ impl Renderer<'_> {
         let grant = self.reading.grant();
         let (caller, tenant) = (grant.caller(), grant.tenant());
         Some(Bound { caller, tenant, epoch: grant.epoch(), user, query })
-    }
-
-    fn activity(&self, activity: &Activity) -> pb::Activity {
-        pb::Activity {
-            activity_id: activity.id.as_str().to_owned(),
-            occurred_at: Some(timestamp(activity.at)),
-            indicator: activity.indicator.name().to_owned(),
-            operation: activity.operation.to_string(),
-            object_name: self.reading.grant().spell(&activity.object_name),
-            destination: self.reading.grant().spell(&activity.destination),
-            sensitivity: sensitivity(activity.sensitivity).into(),
-            unallowed_destination: activity.unallowed_destination,
-            activity_type: pb::ActivityType::Exfiltration.into(),
-        }
     }
 
     /// Renders all names of a person.
@@ -203,10 +266,22 @@ impl Renderer<'_> {
     }
 }
 
+/// Renders the column of an alert.
+fn column(reading: &Reading<'_>, alert: &DlpAlert, column: Column) -> pb::EnrichedAlert {
+    pb::EnrichedAlert {
+        alert_id: alert.id.clone(),
+        severity: severity(column.level).into(),
+        severity_text: column.level.word().to_owned(),
+        as_of: Some(timestamp(reading.as_of())),
+        valid_until: Some(timestamp(column.valid_until)),
+        ..pb::EnrichedAlert::default()
+    }
+}
+
 /// Renders all names of a person.
 #[must_use]
 pub fn identity(grant: &SharingGrant, identity: &Identity) -> pb::UserIdentity {
-    let spell = |name| grant.spell(name);
+    let spell = |name| grant.spell(name).to_owned();
     let mut user = pb::UserIdentity {
         upn: identity.upn().map(spell).unwrap_or_default(),
         display_name: identity.display_name.as_ref().map(spell).unwrap_or_default(),
@@ -228,6 +303,22 @@ pub fn identity(grant: &SharingGrant, identity: &Identity) -> pb::UserIdentity {
         }
     }
     user
+}
+
+/// Renders an activity whose names have been spelled.
+#[must_use]
+pub fn activity(activity: &Activity, object_name: &str, destination: &str) -> pb::Activity {
+    pb::Activity {
+        activity_id: activity.id.as_str().to_owned(),
+        occurred_at: Some(timestamp(activity.at)),
+        indicator: activity.indicator.name().to_owned(),
+        operation: activity.operation.to_string(),
+        object_name: object_name.to_owned(),
+        destination: destination.to_owned(),
+        sensitivity: sensitivity(activity.sensitivity).into(),
+        unallowed_destination: activity.unallowed_destination,
+        activity_type: pb::ActivityType::Exfiltration.into(),
+    }
 }
 
 /// Returns where a timeline goes on behind an activity.
@@ -280,7 +371,9 @@ pub fn alert_status(status: Status) -> pb::RiskAlertStatus {
     }
 }
 
-fn sensitivity(sensitivity: Sensitivity) -> pb::Sensitivity {
+/// Renders a sensitivity.
+#[must_use]
+pub fn sensitivity(sensitivity: Sensitivity) -> pb::Sensitivity {
     match sensitivity {
         Sensitivity::None => pb::Sensitivity::None,
         Sensitivity::General => pb::Sensitivity::General,

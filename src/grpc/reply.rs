@@ -1,7 +1,9 @@
 //! What a handler of a user-data RPC may return. A leaf, like the gate.
 
 use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff, WrittenDown};
+use crate::grpc::codec::Wire;
 use crate::pb;
+use prost::Message;
 use tonic::{Response, Status};
 
 /// What goes to the transport beside a reply's bytes, as an extension of the response. The hand-over layer lets no
@@ -17,14 +19,17 @@ pub enum Custody {
 }
 
 /// A reply that went through the gate, or the one constant that needs none.
-pub struct Reply<M>(M);
+pub struct Reply<M>(Box<dyn Wire<M>>);
 
-impl<M> Reply<M> {
-    /// Discloses a message of which it is written down who was read for it.
+impl<M: Message> Reply<M> {
+    /// Discloses what has the bytes of a message, of which it is written down who was read for it.
     ///
     /// # Errors
     /// When the switch has moved since the grant was given, or the store cannot say.
-    pub async fn disclose(written: WrittenDown<'_>, message: M) -> Result<Response<Self>, Refusal> {
+    pub async fn disclose(
+        written: WrittenDown<'_>,
+        message: impl Wire<M> + 'static,
+    ) -> Result<Response<Self>, Refusal> {
         let (message, seal) = written.disclose(message).await?.leave();
         Ok(Self::respond(message, Custody::Sealed(seal)))
     }
@@ -36,19 +41,19 @@ impl<M> Reply<M> {
     /// When the switch has moved since the grant was given, or it cannot be written down.
     pub async fn withhold(grant: &SharingGrant, refusal: Status) -> Result<Response<Self>, Refusal>
     where
-        M: Default,
+        M: Default + 'static,
     {
         let (refusal, seal) = grant.write_down_refusal().await?.disclose(refusal).await?.leave();
         Ok(Self::respond(M::default(), Custody::Refusal(refusal, seal)))
     }
 
-    /// Returns the message to the codec. Its bytes leave through the hand-over layer only.
-    pub fn into_message(self) -> M {
-        self.0
+    /// Gives the bytes to the codec. They leave through the hand-over layer only.
+    pub fn wire(&self) -> &dyn Wire<M> {
+        &*self.0
     }
 
-    fn respond(message: M, custody: Custody) -> Response<Self> {
-        let mut response = Response::new(Self(message));
+    fn respond(message: impl Wire<M> + 'static, custody: Custody) -> Response<Self> {
+        let mut response = Response::new(Self(Box::new(message)));
         response.extensions_mut().insert(custody);
         response
     }

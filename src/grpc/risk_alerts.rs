@@ -150,7 +150,7 @@ impl RiskAlerts {
         asked: AskedUsers,
     ) -> Result<Response<Reply<pb::ExportUserRiskAlertsResponse>>, Refusal> {
         let mut grant = self.gate.admit(access, About::because(asked.reason)).await?;
-        let query = alerts::of_people(&mut grant, &asked.users).await?;
+        let query = alerts::of_people(&mut grant, &asked.users.iter().collect::<Vec<_>>()).await?;
         let page = match self.page(&mut grant, &query, &asked.page_token, asked.size).await? {
             Ok(page) => page,
             Err(invalid) => return Reply::withhold(&grant, invalid.into()).await,

@@ -5,9 +5,9 @@ use prost::Message;
 /// The largest answer about users, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// So much of it is given out; the rest is for what stands around the parts.
-const ROOM_BYTES: usize = 3 * 1024 * 1024;
+pub const ROOM_BYTES: usize = 3 * 1024 * 1024;
 /// What a part costs beside its own bytes: its tag and length.
-const FRAME_BYTES: usize = 6;
+pub const FRAME_BYTES: usize = 6;
 
 /// What is left of an answer's room while its parts are given out.
 pub struct Room(usize);

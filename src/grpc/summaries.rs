@@ -1,8 +1,7 @@
 //! What copilots ask of alerts: a summary, and which of several comes first.
 
-use crate::domain::dlp_alert::DlpAlert;
+use crate::domain::dlp_alert::{DlpAlert, involved};
 use crate::domain::time::UtcDay;
-use crate::domain::user::Identity;
 use crate::engine::reading::{Queue, Reading, TimelineQuery};
 use crate::gate::admission::Refusal;
 use crate::gate::audit::About;
@@ -60,15 +59,15 @@ impl Enrichment {
         access: Access,
         asked: &Question,
     ) -> Result<Response<Reply<pb::SummarizeAlertResponse>>, Refusal> {
-        let (about, people) = (About::alerts([&asked.alert.id]), &asked.alert.involved);
-        let mut grant = self.gate.admit_to_read(access, about, people).await?;
-        let reading = self.engine.read(&mut grant, people).await?;
+        let (about, people) = (About::alerts([&asked.alert.id]), involved([&asked.alert]));
+        let mut grant = self.gate.admit_to_read(access, about, &people).await?;
+        let reading = Reading::open(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
-        let queue = reading.queue(&asked.alert.involved, 0);
+        let queue = reading.queue(&people, 0);
         let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Summary };
         let users = answers(&renderer, &queue, &asked.window(&reading));
         let with_level = queue.involved.iter().filter(|one| one.assessment.score > 0).count();
-        let column = queue.level().word();
+        let column = queue.column().level.word();
         let more = with_level - users.len();
         let text = prose::alert(&asked.alert, column, queue.involved.len(), &users, more);
         let alert = renderer.alerts(&[(&asked.alert, queue)]).pop();
@@ -85,16 +84,16 @@ impl Enrichment {
         alerts: &[DlpAlert],
     ) -> Result<Response<Reply<pb::RankAlertsResponse>>, Refusal> {
         let about = About::alerts(alerts.iter().map(|alert| &alert.id));
-        let people: Vec<Identity> = alerts.iter().flat_map(|alert| alert.involved.iter().cloned()).collect();
+        let people = involved(alerts);
         let mut grant = self.gate.admit_to_read(access, about, &people).await?;
-        let reading = self.engine.read(&mut grant, &people).await?;
+        let reading = Reading::open(&mut grant, &people).await?;
         let written = reading.grant().write_down().await?;
         let renderer = Renderer { reading: &reading, tokens: &self.tokens, view: View::Severity };
         let ranked = in_order(&reading, alerts);
         let valid_until = ranked.iter().map(|(_, queue)| queue.valid_until).min();
         let ranked = ranked.iter().zip(1..).map(|((alert, queue), place)| {
             let highest = queue.involved.first().map(|one| renderer.bare(one));
-            let column = queue.level();
+            let column = queue.column().level;
             pb::RankedAlert {
                 alert_id: alert.id.clone(),
                 severity: render::severity(column).into(),
@@ -134,7 +133,7 @@ fn answers(renderer: &Renderer<'_>, queue: &Queue, window: &TimelineQuery) -> Ve
 fn in_order<'a>(reading: &Reading<'_>, alerts: &'a [DlpAlert]) -> Vec<(&'a DlpAlert, Queue)> {
     let mut at = 0;
     let queues = alerts.iter().map(|alert| {
-        let queue = reading.queue(&alert.involved, at);
+        let queue = reading.queue(&involved([alert]), at);
         at += alert.involved.len();
         (alert, queue)
     });

@@ -16,7 +16,7 @@ use crate::http::management_api::{Api, rate, router};
 use crate::store::Store;
 use crate::transport;
 use crate::transport::tls::Identity;
-use crate::transport::{Protocol, Serving};
+use crate::transport::{Protocol, Serving, Workers};
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -69,8 +69,9 @@ impl FeedParts {
         };
         let listener = bind(address).await?;
         let address = listener.local_addr().map_err(|cause| StartError::Listen { address, cause })?;
+        let (connections, workers) = (config.connections(), Workers::none());
         let serving =
-            transport::serve(listener, Protocol::Http1, identity, config.connections(), router(api));
+            transport::serve(listener, Protocol::Http1, identity, connections, workers, router(api));
         tracing::info!(%address, "serving the Management Activity API");
         Ok(Some((address, serving)))
     }

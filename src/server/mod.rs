@@ -15,7 +15,6 @@ use crate::delivery::webhook::ClientError;
 use crate::domain::time::UtcDay;
 use crate::engine::audit_log::AuditLog;
 use crate::engine::decisions::Decisions;
-use crate::engine::reading::Engine;
 use crate::engine::recorder::Recorder;
 use crate::gate::admission::{Gate, Unavailable};
 use crate::grpc::audit::AuditDesk;
@@ -50,7 +49,7 @@ use crate::store::postgres;
 use crate::store::postgres::PostgresStore;
 use crate::transport;
 use crate::transport::tls::{Identity, TlsError};
-use crate::transport::{Protocol, Serving};
+use crate::transport::{Protocol, Serving, Workers};
 use feed::FeedParts;
 use health::{Health, Reporters};
 use std::net::SocketAddr;
@@ -121,6 +120,9 @@ pub enum StartError {
     /// TLS cannot be spoken with the collector.
     #[error(transparent)]
     Syslog(#[from] SyslogTlsError),
+    /// The system gives no thread to serve connections.
+    #[error("cannot start to serve: {0}")]
+    Workers(std::io::Error),
     /// The certificates cannot be used.
     #[error("cannot speak TLS: {0}")]
     Tls(#[from] TlsError),
@@ -167,7 +169,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let (stop, stopped) = watch::channel(false);
     let deliveries = tokio::spawn(feed.deliveries(&config, &clock)?.run(stopped.clone()));
     let expiry = tokio::spawn(expire(store, clock, config.audit.retention_days, stopped));
-    let serving = transport::serve(listener, Protocol::Http2, identity, config.connections(), entrance);
+    let workers = Workers::start().map_err(StartError::Workers)?;
+    let connections = config.connections();
+    let serving = transport::serve(listener, Protocol::Http2, identity, connections, workers, entrance);
     tracing::info!(%address, "serving");
     let (pause, drain) = (config.drain_pause(), config.drain());
     Ok(Running {
@@ -196,7 +200,8 @@ async fn serve_health(
     let routes = Routes::new(reporters.own()).prepare();
     let terms = terms(&[tonic_health::pb::FILE_DESCRIPTOR_SET], &config.limits, HEALTH_BYTES_MAX)?;
     let entrance = Entrance::new(routes, terms);
-    let serving = transport::serve(listener, Protocol::Http2, None, config.connections(), entrance);
+    let serving =
+        transport::serve(listener, Protocol::Http2, None, config.connections(), Workers::none(), entrance);
     tracing::info!(%address, "serving health");
     Ok(Some((address, serving)))
 }
@@ -206,7 +211,8 @@ async fn serve_metrics(config: &Config) -> Result<Option<(SocketAddr, Serving)>,
     let listener = bind(address).await?;
     let address = listener.local_addr().map_err(|cause| refused(address, cause))?;
     let router = metrics::router();
-    Ok(Some((address, transport::serve(listener, Protocol::Http1, None, config.connections(), router))))
+    let (connections, workers) = (config.connections(), Workers::none());
+    Ok(Some((address, transport::serve(listener, Protocol::Http1, None, connections, workers, router))))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -341,16 +347,15 @@ impl Services {
     ) -> Self {
         let limits = &config.limits;
         let gate = Gate::new(Arc::clone(&store), clock).with_denials_a_minute(limits.denials_per_minute);
-        let engine = Arc::new(Engine::default());
         let recorder = Arc::new(Recorder::new(Arc::clone(&store)));
         let decisions = Arc::new(Decisions::new(Arc::clone(&store)));
         let log = Arc::new(AuditLog::new(store));
         let audit = AuditDesk { gate: gate.clone(), log, tokens: Arc::clone(&tokens) };
         let enrichment =
-            Enrichment { gate: gate.clone(), engine: Arc::clone(&engine), tokens: Arc::clone(&tokens) };
+            Enrichment { gate: gate.clone(), tokens: Arc::clone(&tokens), shelf: Arc::default() };
         let pseudonyms = Pseudonyms { gate: gate.clone() };
         let risk_alerts = RiskAlerts { gate: gate.clone(), tokens: Arc::clone(&tokens) };
-        let incidents = Incidents { gate: gate.clone(), engine, tokens };
+        let incidents = Incidents { gate: gate.clone(), tokens };
         let ingest = Ingest { gate: gate.clone(), recorder };
         let settings = SettingsDesk { gate, decisions };
         let small = limits.max_message_bytes;

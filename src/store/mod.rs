@@ -16,8 +16,9 @@ pub mod postgres;
 use crate::domain::audit::{AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainHead};
 use crate::domain::content::{Content, ContentQuery};
 use crate::domain::decision::{AlertChange, Decision, RiskAlertQuery, Undecided};
-use crate::domain::facts::{Batch, Outcome, SharedFacts, TenantRules};
+use crate::domain::facts::{Batch, Outcome, TenantRules};
 use crate::domain::ids::{RiskAlertId, TenantId};
+use crate::domain::known_facts::SharedFacts;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::settings::Settings;
@@ -25,6 +26,7 @@ use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, UserNo};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -53,12 +55,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Does the same, and where the tenant shares may read these people in the same breath, for a [`Store::read`] of them
     /// under that hold. Where it does not share nobody is looked up, and the answer takes as long whoever they are.
-    async fn hold_to_read(&self, tenant: TenantId, _people: &[Identity]) -> Result<Hold, StoreError> {
+    async fn hold_to_read(&self, tenant: TenantId, _people: &[&Identity]) -> Result<Hold, StoreError> {
         self.hold(tenant).await
     }
 
     /// Reads people of the hold's tenant, all as of one instant between commits.
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError>;
+    async fn read(&self, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, StoreError>;
 
     /// Applies a batch whole or not at all, and returns once it is durable and seen by every later read: one
     /// outcome for each fact, in order. Facts of one batch see the ones before them. Idempotent.
@@ -294,9 +296,12 @@ pub struct Named {
 pub struct Snapshot {
     /// The tenant's settings and policies.
     pub rules: Arc<TenantRules>,
-    /// For each identity asked for, the people its keys point at: none, one, or, in a conflict, more.
-    pub found: Vec<Vec<SharedFacts>>,
+    /// For each identity asked for, the people its keys point at.
+    pub found: Vec<Hits>,
 }
+
+/// The people whom one identity's keys point at, by number: none, one, or, in a conflict, more.
+pub type Hits = SmallVec<[SharedFacts; 1]>;
 
 /// What the sharing switch of a tenant said when it was looked at, and the means to hand something over only while
 /// it still says so.

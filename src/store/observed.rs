@@ -42,11 +42,11 @@ impl<S: Store> Store for Observed<S> {
         observe("hold", self.0.hold(tenant)).await
     }
 
-    async fn hold_to_read(&self, tenant: TenantId, people: &[Identity]) -> Result<Hold, StoreError> {
+    async fn hold_to_read(&self, tenant: TenantId, people: &[&Identity]) -> Result<Hold, StoreError> {
         observe("hold", self.0.hold_to_read(tenant, people)).await
     }
 
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
+    async fn read(&self, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, StoreError> {
         observe("read", self.0.read(hold, people)).await
     }
 

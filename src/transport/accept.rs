@@ -6,6 +6,7 @@ use crate::transport::connection::Setup;
 use crate::transport::limits::Limits;
 use crate::transport::places::{Place, Places};
 use crate::transport::tls::Identity;
+use crate::transport::workers::Workers;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -51,6 +52,7 @@ pub fn serve<S, B>(
     protocol: Protocol,
     tls: Option<Identity>,
     limits: Limits,
+    workers: Workers,
     service: S,
 ) -> Serving
 where
@@ -62,13 +64,14 @@ where
     let (stop, stopped) = watch::channel(None);
     let (answering, answered) = mpsc::channel(1);
     let setup = Setup { protocol, limits, tls: tls.map(Arc::new), service, answering };
-    let task = tokio::spawn(run(listener, setup, stopped, answered));
+    let task = tokio::spawn(run(listener, setup, workers, stopped, answered));
     Serving { stop, task }
 }
 
 async fn run<S, B>(
     listener: TcpListener,
     setup: Setup<S>,
+    workers: Workers,
     mut stopped: watch::Receiver<Option<Duration>>,
     mut answered: mpsc::Receiver<Infallible>,
 ) -> bool
@@ -91,8 +94,9 @@ where
             stop = stopped.wait_for(Option::is_some) => break stop.ok().and_then(|stop| *stop).unwrap_or_default(),
             _ = connections.join_next(), if !connections.is_empty() => {}
             (stream, place) = door.next() => {
+                let Ok(stream) = stream.into_std() else { continue }; // For the runtime that drives it from here on.
                 let served = connection::serve(Arc::clone(&setup), stream, leaving.clone());
-                connections.spawn(async move {
+                workers.spawn(&mut connections, async move {
                     served.await;
                     drop(place);
                 });

@@ -74,14 +74,18 @@ pub(super) enum End {
     Old,
 }
 
-/// Serves a connection to its end. `leave` turns true when the server stops.
-pub(super) async fn serve<S, B>(setup: Arc<Setup<S>>, stream: TcpStream, leave: watch::Receiver<bool>)
-where
+/// Serves a connection to its end, on the runtime on which it is. `leave` turns true when the server stops.
+pub(super) async fn serve<S, B>(
+    setup: Arc<Setup<S>>,
+    stream: std::net::TcpStream,
+    leave: watch::Receiver<bool>,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true); // Slower without, no worse.
     let ended = match &setup.tls {
         None => drive(&setup, stream, PeerCertificates::default(), leave).await,

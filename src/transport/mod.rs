@@ -7,6 +7,7 @@ mod frames;
 mod http1;
 mod places;
 mod protocol;
+mod workers;
 
 pub mod fence;
 pub mod limits;
@@ -15,3 +16,4 @@ pub mod tls;
 
 pub use accept::{Serving, serve};
 pub use protocol::Protocol;
+pub use workers::Workers;

@@ -3,7 +3,6 @@
 use riskshare::clock::ManualClock;
 use riskshare::domain::audit::{AuditEvent, AuditOutcome, AuditQuery, SERVER_CHAIN};
 use riskshare::domain::ids::TenantId;
-use riskshare::engine::reading::Engine;
 use riskshare::gate::admission::Gate;
 use riskshare::gate::caller::{Caller, Tenants};
 use riskshare::gate::rights::Role;
@@ -44,9 +43,9 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
         let clock = Arc::new(ManualClock::at("2026-11-24T12:00:00Z".parse().unwrap()));
-        let (engine, tokens) = (Arc::new(Engine::default()), Arc::new(PageTokens::new([7; 32])));
+        let tokens = Arc::new(PageTokens::new([7; 32]));
         let gate = Gate::new(Arc::clone(&store), clock).with_denials_a_minute(denials);
-        let enrichment = Enrichment { gate, engine, tokens };
+        let enrichment = Enrichment { gate, tokens, shelf: Arc::default() };
         Self { store, enrichment, _folder: folder }
     }
 

@@ -25,7 +25,8 @@ async fn serve(limits: Limits) -> (SocketAddr, Serving) {
         }
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    (address, transport::serve(listener, transport::Protocol::Http2, None, limits, service))
+    let workers = transport::Workers::start().unwrap();
+    (address, transport::serve(listener, transport::Protocol::Http2, None, limits, workers, service))
 }
 
 /// Reads until the server hangs up.

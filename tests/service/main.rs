@@ -33,6 +33,7 @@ mod reflection;
 mod roles;
 mod samples;
 mod settings;
+mod sheets;
 mod summaries;
 mod tampered;
 mod tenants;

@@ -14,7 +14,6 @@ use riskshare::domain::time::UtcDay;
 use riskshare::domain::user::{Identity, IdentityKey, UserNo};
 use riskshare::engine::audit_log::AuditLog;
 use riskshare::engine::decisions::Decisions;
-use riskshare::engine::reading::Engine;
 use riskshare::engine::recorder::Recorder;
 use riskshare::gate::admission::Gate;
 use riskshare::gate::caller::Caller;
@@ -136,12 +135,12 @@ impl Store for Tampered {
         self.store.hold(tenant).await
     }
 
-    async fn hold_to_read(&self, tenant: TenantId, people: &[Identity]) -> Result<Hold, StoreError> {
+    async fn hold_to_read(&self, tenant: TenantId, people: &[&Identity]) -> Result<Hold, StoreError> {
         self.check(Call::Hold)?;
         self.store.hold_to_read(tenant, people).await
     }
 
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
+    async fn read(&self, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, StoreError> {
         self.check(Call::Read)?;
         let found = self.store.read(hold, people).await;
         let tampering = *self.tampering.lock().unwrap();
@@ -290,7 +289,6 @@ impl Store for Tampered {
 pub struct Services {
     store: Arc<dyn Store>,
     gate: Gate,
-    engine: Arc<Engine>,
     tokens: Arc<PageTokens>,
 }
 
@@ -299,20 +297,17 @@ impl Services {
         let store = Arc::clone(store) as Arc<dyn Store>;
         Self {
             gate: Gate::new(Arc::clone(&store), Arc::new(ManualClock::at(at(NOON)))),
-            engine: Arc::new(Engine::default()),
             tokens: Arc::new(PageTokens::new([7; 32])),
             store,
         }
     }
 
     pub fn enrichment(&self) -> Enrichment {
-        let (engine, tokens) = (Arc::clone(&self.engine), Arc::clone(&self.tokens));
-        Enrichment { gate: self.gate.clone(), engine, tokens }
+        Enrichment { gate: self.gate.clone(), tokens: Arc::clone(&self.tokens), shelf: Arc::default() }
     }
 
     pub fn incidents(&self) -> Incidents {
-        let (engine, tokens) = (Arc::clone(&self.engine), Arc::clone(&self.tokens));
-        Incidents { gate: self.gate.clone(), engine, tokens }
+        Incidents { gate: self.gate.clone(), tokens: Arc::clone(&self.tokens) }
     }
 
     fn ingest(&self) -> Ingest {

@@ -277,6 +277,7 @@ async fn what_a_peer_proved_is_on_each_of_its_requests() {
         transport::Protocol::Http2,
         Some(identity_of_server),
         transport::limits::Limits::default(),
+        transport::Workers::start().unwrap(),
         service,
     );
     let client = clients.client();
@@ -322,6 +323,7 @@ async fn who_does_not_shake_hands_in_time_is_cut_off_and_who_does_stays() {
         transport::Protocol::Http2,
         Some(transport::tls::Identity::load(files, transport::Protocol::Http2).unwrap()),
         limits,
+        transport::Workers::start().unwrap(),
         service,
     );
     let channel = Channel::from_shared(format!("https://localhost:{}", address.port())).unwrap();

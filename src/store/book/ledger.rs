@@ -11,8 +11,9 @@ use super::tenant::{Decided, Shown, Tenant};
 use super::texts::Texts;
 use crate::domain::activity::Activity;
 use crate::domain::content::{AlertRecord, Due};
-use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
+use crate::domain::facts::{TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
+use crate::domain::known_facts::{KnownFacts, SharedFacts};
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::time::{UtcDay, Window};
@@ -398,7 +399,7 @@ impl Ledger {
         self.tenant.show(Shown {
             decided: Some(self.decided.clone()),
             keys: std::mem::take(&mut self.keys).into_iter().collect(),
-            users: std::mem::take(&mut self.users).into_values().map(Arc::new).collect(),
+            users: std::mem::take(&mut self.users).into_values().map(KnownFacts::new).collect(),
             gone: std::mem::take(&mut self.gone),
             pseudonyms: std::mem::take(&mut self.new_pseudonyms),
             moved: std::mem::take(&mut self.moved),

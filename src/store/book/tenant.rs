@@ -1,25 +1,22 @@
-//! What is known, in memory, as readers see it. Readers never wait for the disk and never hold a writer up.
+//! What is known, in memory, as readers see it. Readers never wait for the disk, and hold a writer up for no longer than a
+//! page takes to look up.
 
+use super::people::People;
 use super::reviews;
 use super::reviews::{Review, Reviews};
 use super::switch::Switch;
 use crate::domain::decision::RiskAlertQuery;
-use crate::domain::facts::{SharedFacts, TenantRules};
+use crate::domain::facts::TenantRules;
 use crate::domain::ids::{RiskAlertId, TenantId};
+use crate::domain::known_facts::SharedFacts;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::user::{Identity, IdentityKey, UserNo};
 use crate::store::{AlertCursor, AlertPage, Named, ReviewedAlert, Snapshot, VersionedSettings};
-use dashmap::DashMap;
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// How often a reader that met a writer tries again before it makes the writer wait.
-const TRIES: usize = 32;
 /// So many risk alerts are looked at for a page.
 const REVIEWS_MAX: usize = 10_000;
-/// Tenants are many and mostly small: few shards each.
-const SHARDS: usize = 8;
 
 /// What is known of one tenant.
 pub struct Tenant {
@@ -29,17 +26,19 @@ pub struct Tenant {
     pub switch: Switch,
     /// Lets one change of settings happen after the other.
     pub turn: tokio::sync::Mutex<()>,
-    /// Odd while a commit is being shown, and higher after it.
-    shown: AtomicU64,
-    showing: Mutex<()>,
-    decided: RwLock<Decided>,
-    keys: DashMap<IdentityKey, UserNo>,
-    users: DashMap<UserNo, SharedFacts>,
-    pseudonyms: DashMap<UserNo, Pseudonym>,
-    /// Where numbers went that turned out to be somebody else.
-    moved: DashMap<UserNo, UserNo>,
+    seen: RwLock<Seen>,
     /// The risk alerts.
     pub reviews: Reviews,
+}
+
+/// What is as of one instant between commits.
+#[derive(Default)]
+struct Seen {
+    decided: Decided,
+    people: People,
+    pseudonyms: HashMap<UserNo, Pseudonym>,
+    /// Where numbers went that turned out to be somebody else.
+    moved: HashMap<UserNo, UserNo>,
 }
 
 /// A tenant's rules and the version of the settings in them.
@@ -81,20 +80,14 @@ impl Tenant {
             id,
             switch,
             turn: tokio::sync::Mutex::default(),
-            shown: AtomicU64::new(0),
-            showing: Mutex::default(),
-            decided: RwLock::default(),
-            keys: DashMap::with_shard_amount(SHARDS),
-            users: DashMap::with_shard_amount(SHARDS),
-            pseudonyms: DashMap::with_shard_amount(SHARDS),
-            moved: DashMap::with_shard_amount(SHARDS),
+            seen: RwLock::default(),
             reviews: Reviews::default(),
         }
     }
 
     /// Returns the rules.
     pub fn decided(&self) -> Decided {
-        self.decided.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen().decided.clone()
     }
 
     /// Returns the settings.
@@ -105,24 +98,17 @@ impl Tenant {
 
     /// Returns whom a key points at.
     pub fn user_of(&self, key: &IdentityKey) -> Option<UserNo> {
-        self.keys.get(key).map(|no| *no)
+        self.seen().people.user_of(key)
     }
 
     /// Returns what is known of a user.
     pub fn facts(&self, user: UserNo) -> Option<SharedFacts> {
-        self.users.get(&user).map(|facts| Arc::clone(&facts))
+        self.seen().people.facts(user).cloned()
     }
 
     /// Returns who a user is.
-    pub fn named(&self, mut user: UserNo) -> Option<Named> {
-        while let Some(into) = self.moved.get(&user).map(|into| *into) {
-            user = into;
-        }
-        let pseudonym = *self.pseudonyms.get(&user)?;
-        let facts = self.facts(user)?;
-        let identity = facts.user.identity.clone();
-        let shown = facts.user.declared_identity().unwrap_or_else(|| identity.clone());
-        Some(Named { user, pseudonym, identity, shown })
+    pub fn named(&self, user: UserNo) -> Option<Named> {
+        self.seen().named(user)
     }
 
     /// Returns a risk alert as reviewers see it.
@@ -187,31 +173,26 @@ impl Tenant {
 
     /// Returns the users of whom `wanted` holds.
     pub fn users_of(&self, wanted: impl Fn(&SharedFacts) -> bool) -> Vec<UserNo> {
-        self.users.iter().filter(|entry| wanted(entry.value())).map(|entry| *entry.key()).collect()
+        self.seen().people.iter().filter(|facts| wanted(facts)).map(|facts| facts.user.no).collect()
     }
 
-    /// Shows a commit. Only one thread may call it.
+    /// Shows a commit.
     pub fn show(&self, shown: Shown) {
-        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shown.fetch_add(1, Ordering::SeqCst);
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         for facts in shown.users {
-            self.users.insert(facts.user.no, facts);
+            seen.people.put(facts);
         }
         for (key, user) in shown.keys {
             match user {
-                Some(user) => drop(self.keys.insert(key, user)),
-                None => drop(self.keys.remove(&key)),
+                Some(user) => seen.people.point(key, user),
+                None => seen.people.unpoint(&key),
             }
         }
         for user in shown.gone {
-            self.users.remove(&user);
+            seen.people.remove(user);
         }
-        for (user, pseudonym) in shown.pseudonyms {
-            self.pseudonyms.insert(user, pseudonym);
-        }
-        for (from, into) in shown.moved {
-            self.moved.insert(from, into);
-        }
+        seen.pseudonyms.extend(shown.pseudonyms);
+        seen.moved.extend(shown.moved);
         for (alert, review) in shown.reviews {
             self.reviews.put(alert, review);
         }
@@ -219,40 +200,35 @@ impl Tenant {
             self.reviews.remove(&alert);
         }
         for user in shown.erased {
-            self.users.remove(&user);
-            self.pseudonyms.remove(&user);
-            self.moved.remove(&user);
+            seen.people.remove(user);
+            seen.pseudonyms.remove(&user);
+            seen.moved.remove(&user);
         }
         if let Some(decided) = shown.decided {
-            *self.decided.write().unwrap_or_else(PoisonError::into_inner) = decided;
+            seen.decided = decided;
         }
-        self.shown.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Reads people as of one instant between commits.
-    ///
-    /// It reads and looks whether a commit was shown meanwhile: every map access synchronises with the writer, so a
-    /// reader that saw anything of a commit also sees that the count has moved.
-    pub async fn snapshot(&self, people: &[Identity]) -> Snapshot {
-        for _ in 0..TRIES {
-            let before = self.shown.load(Ordering::SeqCst);
-            if before.is_multiple_of(2) {
-                let snapshot = self.look_up(people);
-                if self.shown.load(Ordering::SeqCst) == before {
-                    return snapshot;
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.look_up(people)
+    pub fn snapshot(&self, people: &[&Identity]) -> Snapshot {
+        let seen = self.seen();
+        Snapshot { rules: Arc::clone(&seen.decided.rules), found: seen.people.look_up(people) }
     }
 
-    fn look_up(&self, people: &[Identity]) -> Snapshot {
-        let found = people.iter().map(|person| {
-            let hits: BTreeSet<UserNo> = person.keys().filter_map(|key| self.user_of(key)).collect();
-            hits.into_iter().filter_map(|user| self.facts(user)).collect()
-        });
-        Snapshot { found: found.collect(), rules: self.decided().rules }
+    fn seen(&self) -> RwLockReadGuard<'_, Seen> {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn named(&self, mut user: UserNo) -> Option<Named> {
+        while let Some(into) = self.moved.get(&user) {
+            user = *into;
+        }
+        let pseudonym = *self.pseudonyms.get(&user)?;
+        let facts = self.people.facts(user)?;
+        let identity = facts.user.identity.clone();
+        let shown = facts.user.declared_identity().unwrap_or_else(|| identity.clone());
+        Some(Named { user, pseudonym, identity, shown })
     }
 }

@@ -5,8 +5,9 @@ use super::{
 };
 use crate::domain::activity::Activity;
 use crate::domain::audit::{AuditEvent, AuditOutcome, AuditQuery};
-use crate::domain::facts::{Declaration, Fact, Outcome, SharedFacts};
+use crate::domain::facts::{Declaration, Fact, Outcome};
 use crate::domain::ids::{PolicyId, TenantId};
+use crate::domain::known_facts::SharedFacts;
 use crate::domain::policy::{Policy, Trigger};
 use crate::domain::user::{Identity, Personal, UserNo};
 use crate::store::Store;

@@ -196,7 +196,7 @@ pub async fn a_read_is_of_one_instant_between_commits(place: impl Place) {
             let hold = store.hold(tenant(0)).await.unwrap();
             let mut last = 0;
             while last < COMMITS {
-                let found = store.read(&hold, &[person("ann"), person("bob")]).await.unwrap().found;
+                let found = store.read(&hold, &[&person("ann"), &person("bob")]).await.unwrap().found;
                 let counts = (found[0][0].activities.len(), found[1][0].activities.len());
                 assert_eq!(counts.0, counts.1);
                 assert!(counts.0 >= last);

@@ -27,9 +27,10 @@ pub use twins::two_engines_say_the_same;
 
 use crate::domain::activity::{Activity, Sensitivity};
 use crate::domain::audit::{AuditEvent, AuditOutcome};
-use crate::domain::facts::{Batch, Fact, Outcome, SharedFacts};
+use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::ids::{ActivityId, PolicyId, TenantId};
 use crate::domain::indicator::Indicator;
+use crate::domain::known_facts::SharedFacts;
 use crate::domain::policy::{Interval, Policy, Scope, Thresholds, TriggerRule};
 use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
@@ -219,7 +220,7 @@ pub async fn commit(store: &Arc<dyn Store>, tenant: TenantId, facts: Vec<Fact>) 
 /// Reads whom an identity's keys point at.
 pub async fn found(store: &Arc<dyn Store>, tenant: TenantId, person: Identity) -> Vec<SharedFacts> {
     let hold = store.hold(tenant).await.unwrap();
-    store.read(&hold, &[person]).await.unwrap().found.remove(0)
+    store.read(&hold, &[&person]).await.unwrap().found.remove(0).into_vec()
 }
 
 /// Reads the one person whom an identity's keys point at.

@@ -403,7 +403,7 @@ async fn compare(store: &Arc<dyn Store>, model: &BTreeMap<u128, Tenant>) -> Resu
         let hold = store.hold(tenant(*t)).await.unwrap();
         prop_assert_eq!((hold.is_sharing(), hold.epoch()), (known.rules.settings.data_sharing, known.epoch));
         prop_assert_eq!(store.settings(tenant(*t)).await.unwrap().version, known.version);
-        let snapshot = store.read(&hold, &everybody).await.unwrap();
+        let snapshot = store.read(&hold, &everybody.iter().collect::<Vec<_>>()).await.unwrap();
         prop_assert_eq!(&*snapshot.rules, &known.rules);
         for (person, found) in everybody.iter().zip(snapshot.found) {
             let found = sorted(found.iter().map(|user| seen(user)).collect());

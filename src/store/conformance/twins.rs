@@ -6,12 +6,12 @@ use super::{Place, asked, decided, noon, tenant, today};
 use crate::domain::audit::{AuditLine, AuditOutcome, AuditQuery, AuditVerdict};
 use crate::domain::content::{Content, ContentQuery};
 use crate::domain::decision::{Decision, RiskAlertQuery};
-use crate::domain::facts::{Batch, SharedFacts, TenantRules};
+use crate::domain::facts::{Batch, TenantRules};
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::Status;
 use crate::domain::settings::Settings;
 use crate::domain::user::Identity;
-use crate::store::{AlertPage, Snapshot, Store, VersionedSettings};
+use crate::store::{AlertPage, Hits, Snapshot, Store, VersionedSettings};
 use chrono::TimeDelta;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -131,7 +131,7 @@ struct SaidOfTenant {
     is_known: bool,
     settings: VersionedSettings,
     rules: Arc<TenantRules>,
-    people: Vec<Vec<SharedFacts>>,
+    people: Vec<Hits>,
     alerts: AlertPage,
     lines: Vec<String>,
     chain: AuditVerdict,
@@ -146,6 +146,7 @@ pub async fn said(store: &Arc<dyn Store>) -> Said {
 
 async fn said_of(store: &Arc<dyn Store>, t: u128) -> SaidOfTenant {
     let everybody: Vec<Identity> = all_keys().into_iter().map(|key| Identity::default().with(key)).collect();
+    let everybody: Vec<&Identity> = everybody.iter().collect();
     let hold = store.hold_to_read(tenant(t), &everybody).await.unwrap();
     let Snapshot { rules, found } = store.read(&hold, &everybody).await.unwrap();
     let again = store.read(&hold, &everybody).await.unwrap();

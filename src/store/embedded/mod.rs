@@ -40,7 +40,9 @@ use crate::store::book::plan::Evaluate;
 use crate::store::book::switch::{Epoch, Guard};
 use crate::store::book::tenant::Tenant;
 use crate::store::{AlertCursor, AlertPage, AuditCursor, AuditPage};
-use crate::store::{ChangedSettings, Condition, Hold, Named, Snapshot, Store, StoreError, VersionedSettings};
+use crate::store::{
+    ChangedSettings, Condition, Hits, Hold, Named, Snapshot, Store, StoreError, VersionedSettings,
+};
 use async_trait::async_trait;
 use audit::Audit;
 use chrono::{DateTime, Utc};
@@ -92,10 +94,10 @@ impl Store for EmbeddedStore {
         Ok(Hold::new(tenant, epoch.is_open(), epoch.number(), Box::new(Guard(epoch))))
     }
 
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
+    async fn read(&self, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, StoreError> {
         match self.index.get(hold.tenant()) {
-            Some(tenant) => Ok(tenant.snapshot(people).await),
-            None => Ok(Snapshot { rules: Arc::default(), found: vec![Vec::new(); people.len()] }),
+            Some(tenant) => Ok(tenant.snapshot(people)),
+            None => Ok(Snapshot { rules: Arc::default(), found: vec![Hits::new(); people.len()] }),
         }
     }
 

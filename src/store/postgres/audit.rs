@@ -118,11 +118,11 @@ pub async fn append(
     let mut head = head(row.get(0), row.get(1))?;
     let (mut sequences, mut days, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for event in events {
-        let line = AuditLine::after(head, tenant, event);
-        head = line.head();
+        let (text, next) = AuditLine::text_after(head, tenant, &event);
+        head = next;
         sequences.push(i64::try_from(head.sequence).map_err(|_| Fault::Malformed)?);
-        days.push(UtcDay::of(line.event.at).number());
-        lines.push(line.text());
+        days.push(UtcDay::of(event.at).number());
+        lines.push(text);
     }
     let insert = "INSERT INTO audit_line SELECT $1, * FROM unnest($2::bigint[], $3::integer[], $4::text[])";
     change.execute(insert, &[&tenant.uuid(), &sequences, &days, &lines]).await?;

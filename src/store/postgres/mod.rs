@@ -238,12 +238,12 @@ impl Store for PostgresStore {
         self.shared.read(switch::hold(&self.shared, tenant, None)).await
     }
 
-    async fn hold_to_read(&self, tenant: TenantId, people: &[Identity]) -> Result<Hold, StoreError> {
+    async fn hold_to_read(&self, tenant: TenantId, people: &[&Identity]) -> Result<Hold, StoreError> {
         let question = Question::of(&self.shared.known, tenant, people);
         self.shared.read(switch::hold(&self.shared, tenant, Some(question))).await
     }
 
-    async fn read(&self, hold: &Hold, people: &[Identity]) -> Result<Snapshot, StoreError> {
+    async fn read(&self, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, StoreError> {
         self.shared.read(people::read(&self.shared, hold, people)).await
     }
 

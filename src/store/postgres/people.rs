@@ -5,8 +5,9 @@ use super::save::Versions;
 use super::switch::{read_ahead, read_settings, reading};
 use super::{Shared, queries};
 use crate::domain::activity::Activity;
-use crate::domain::facts::{SharedFacts, TenantRules, UserFacts};
+use crate::domain::facts::{TenantRules, UserFacts};
 use crate::domain::ids::TenantId;
+use crate::domain::known_facts::{KnownFacts, SharedFacts};
 use crate::domain::policy::Policy;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::time::UtcDay;
@@ -104,8 +105,8 @@ pub struct Question {
 
 impl Question {
     /// Returns the question who people are.
-    pub fn of(known: &Known, tenant: TenantId, people: &[Identity]) -> Self {
-        let keys: BTreeSet<Vec<u8>> = people.iter().flat_map(Identity::keys).map(key_bytes).collect();
+    pub fn of(known: &Known, tenant: TenantId, people: &[&Identity]) -> Self {
+        let keys: BTreeSet<Vec<u8>> = people.iter().flat_map(|person| person.keys()).map(key_bytes).collect();
         let keys: Vec<Vec<u8>> = keys.into_iter().collect();
         let users = keys.iter().filter_map(|key| known.keys.get(&(tenant, key.clone())).map(|user| *user));
         let users: BTreeSet<UserNo> = users.collect();
@@ -154,7 +155,7 @@ pub struct Told {
 }
 
 /// Reads people, all in one statement and so of one instant: with the hold, if they were asked for then.
-pub async fn read(shared: &Shared, hold: &Hold, people: &[Identity]) -> Result<Snapshot, Fault> {
+pub async fn read(shared: &Shared, hold: &Hold, people: &[&Identity]) -> Result<Snapshot, Fault> {
     let told = told(shared, hold, people).await?;
     let answer = Answer::of(&shared.known, told)?;
     let found = people.iter().map(|person| {
@@ -165,7 +166,7 @@ pub async fn read(shared: &Shared, hold: &Hold, people: &[Identity]) -> Result<S
     Ok(Snapshot { found: found.collect(), rules: answer.rules })
 }
 
-async fn told(shared: &Shared, hold: &Hold, people: &[Identity]) -> Result<Told, Fault> {
+async fn told(shared: &Shared, hold: &Hold, people: &[&Identity]) -> Result<Told, Fault> {
     let question = Question::of(&shared.known, hold.tenant(), people);
     let Asked::Keys(keys) = &question.asked else { return Err(Fault::Malformed) };
     if let Some(ahead) = read_ahead(hold).filter(|ahead| ahead.question.is_of(keys)) {
@@ -275,7 +276,7 @@ impl Answer {
                         facts.activities = base.activities.clone();
                     }
                     facts.activities.extend(rows.activities.remove(&no).unwrap_or_default());
-                    let facts = Arc::new(facts);
+                    let facts = KnownFacts::new(facts);
                     known.note(tenant, no, version, &facts);
                     facts
                 }

@@ -17,6 +17,7 @@ use crate::store::conformance::{
 use crate::store::embedded::tests::Here;
 use crate::store::moving::{Source, Target};
 use server::Database;
+use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -127,15 +128,16 @@ async fn a_caller_who_goes_away_leaves_no_transaction_behind() {
 async fn who_is_asked_for_with_the_hold_is_read_in_its_round_trip_where_the_tenant_shares() {
     let database = Database::like(Some(&TEMPLATE));
     let store = PostgresStore::lazy(&address(&database), evaluate).unwrap();
-    let everybody = [person("ann"), person("bob")];
+    let (ann, bob) = (person("ann"), person("bob"));
+    let everybody = [&ann, &bob];
     let shared: Arc<dyn Store> = database.open();
     commit(&shared, tenant(0), vec![did(person("ann"), copied("1", 1))]).await;
-    let read_ahead = async |people: &[Identity]| {
+    let read_ahead = async |people: &[&Identity]| {
         let hold = store.hold_to_read(tenant(0), people).await.unwrap();
         let rows = super::switch::read_ahead(&hold).map(|ahead| ahead.rows.len());
         // Nobody may take it for what a later reader asks.
         let found = store.read(&hold, people).await.unwrap().found;
-        (rows, found.into_iter().map(|one| one.len()).collect::<Vec<_>>())
+        (rows, found.iter().map(SmallVec::len).collect::<Vec<_>>())
     };
     assert_eq!(read_ahead(&everybody).await, (None, vec![1, 0]), "it does not share");
     shared.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
@@ -165,7 +167,7 @@ async fn weeks_come_and_go_while_others_read_and_commit() {
             let id = format!("{number} {week}");
             commit(&store, tenant(number), vec![did(person("ann"), copied(&id, week * 7))]).await;
             let hold = store.hold(tenant(number)).await.unwrap();
-            store.read(&hold, &[person("ann")]).await.unwrap();
+            store.read(&hold, &[&person("ann")]).await.unwrap();
         }
     };
     let stories =

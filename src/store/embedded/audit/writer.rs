@@ -73,7 +73,7 @@ impl Writer {
                     let day = UtcDay::of(event.at);
                     let (heads, replies) = (HashMap::new(), Vec::new());
                     let mut group = Group { text: String::new(), day, heads, replies };
-                    self.join(&mut group, tenant, *event, reply);
+                    self.join(&mut group, tenant, &event, reply);
                     let stops = self.gather(&mut group, queue);
                     self.write(group);
                     if stops {
@@ -94,7 +94,7 @@ impl Writer {
     fn gather(&self, group: &mut Group, queue: &Receiver<Command>) -> bool {
         while group.replies.len() < GROUP_LINES_MAX && group.text.len() < GROUP_BYTES_MAX {
             match queue.try_recv() {
-                Ok(Command::Record { tenant, event, reply }) => self.join(group, tenant, *event, reply),
+                Ok(Command::Record { tenant, event, reply }) => self.join(group, tenant, &event, reply),
                 Ok(Command::Stop) => return true,
                 Err(_) => return false,
             }
@@ -102,12 +102,12 @@ impl Writer {
         false
     }
 
-    fn join(&self, group: &mut Group, tenant: TenantId, event: AuditEvent, reply: Reply) {
+    fn join(&self, group: &mut Group, tenant: TenantId, event: &AuditEvent, reply: Reply) {
         let head = group.heads.entry(tenant).or_insert_with(|| self.shared.known().end.head(tenant));
         group.day = group.day.max(UtcDay::of(event.at));
-        let line = AuditLine::after(*head, tenant, event);
-        *head = line.head();
-        group.text += &line.text();
+        let (text, next) = AuditLine::text_after(*head, tenant, event);
+        *head = next;
+        group.text += &text;
         group.text.push('\n');
         group.replies.push(reply);
     }
