@@ -41,7 +41,19 @@ impl Server {
         environment: &[(&str, &Path)],
         log: Stdio,
     ) -> Self {
-        let mut child = program()
+        Self::start_program(program(), data, listen, arguments, environment, log)
+    }
+
+    /// Starts a build of the program that may be another one.
+    pub fn start_program(
+        mut program: Command,
+        data: &Path,
+        listen: &str,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        log: Stdio,
+    ) -> Self {
+        let mut child = program
             .args(["serve", "--listen", listen, "--data-dir"])
             .arg(data.join("data"))
             .args(arguments)
@@ -70,6 +82,13 @@ impl Server {
         Channel::from_shared(self.address.clone()).unwrap().connect().await.unwrap()
     }
 
+    /// Ends it with SIGTERM, which it must take as an orderly end.
+    pub fn stop(&mut self) {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -86,7 +105,12 @@ impl Drop for Server {
 
 /// Returns the program, which would refuse the variables of longer runs.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_riskshare")))
+}
+
+/// Returns a build of the program, likewise.
+pub fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RISKSHARE_TEST_") {
             command.env_remove(name);
