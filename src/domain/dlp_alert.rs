@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// The most involved users of one alert.
 pub const INVOLVED_USERS_MAX: usize = 1_000;
 
+/// So few mentions are compared with each other sooner than hashed.
+const FEW: usize = 8;
+
 /// The DLP alert's own severity; nothing to do with insider risk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(missing_docs, reason = "the product's own words")]
@@ -48,7 +51,12 @@ pub fn involved<'a>(alerts: impl IntoIterator<Item = &'a DlpAlert>) -> Vec<&'a I
 /// only people count towards [`INVOLVED_USERS_MAX`] (`domain.md` 3.1).
 #[must_use]
 pub fn distinct(mut mentions: Vec<Identity>) -> Vec<Identity> {
-    if mentions.len() < 2 {
+    if mentions.len() <= FEW {
+        for last in (1..mentions.len()).rev() {
+            if mentions[..last].contains(&mentions[last]) {
+                mentions.remove(last);
+            }
+        }
         return mentions;
     }
     let mut seen = HashSet::new();

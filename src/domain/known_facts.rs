@@ -3,6 +3,7 @@
 use crate::domain::facts::{TenantRules, UserFacts};
 use crate::domain::level;
 use crate::domain::level::Assessment;
+use crate::domain::user::UserNo;
 use chrono::{DateTime, Utc};
 use std::any::Any;
 use std::fmt;
@@ -14,10 +15,14 @@ pub type SharedFacts = Arc<KnownFacts>;
 
 /// Facts that do not change any more: a commit makes new ones. It remembers how they were judged, so that a queue page does
 /// not judge the same people again and again. What is remembered goes with the facts, and so with the user.
+///
+/// What a queue page needs of somebody stands together, at the beginning: the rest need not be fetched from memory.
+#[repr(C)]
 pub struct KnownFacts {
-    facts: UserFacts,
     judged: Mutex<Option<Judged>>,
+    no: UserNo,
     derived: Mutex<Option<Derived>>,
+    facts: UserFacts,
 }
 
 /// What a floor above made of the facts.
@@ -33,7 +38,13 @@ impl KnownFacts {
     /// Shares facts.
     #[must_use]
     pub fn new(facts: UserFacts) -> SharedFacts {
-        Arc::new(Self { facts, judged: Mutex::default(), derived: Mutex::default() })
+        Arc::new(Self { judged: Mutex::default(), no: facts.user.no, derived: Mutex::default(), facts })
+    }
+
+    /// Returns the user's number.
+    #[must_use]
+    pub fn no(&self) -> UserNo {
+        self.no
     }
 
     /// Returns the assessment of the user at `now`, remembered or new (`risk-model.md` 6, 9).

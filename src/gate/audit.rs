@@ -57,7 +57,7 @@ impl Trail {
 
     /// Notes whom a reading found.
     pub fn note(&mut self, snapshot: &Snapshot) {
-        self.users.extend(snapshot.found.iter().flatten().map(|facts| facts.user.no));
+        self.users.extend(snapshot.found.iter().flatten().map(|facts| facts.no()));
         self.unknown += snapshot.found.iter().filter(|found| found.is_empty()).count();
     }
 }

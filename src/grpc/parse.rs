@@ -210,7 +210,8 @@ impl Fields {
 fn names_a_service(user: &pb::UserIdentity) -> bool {
     let others = [&user.entra_object_id, &user.sid, &user.upn].into_iter().chain(&user.smtp_addresses);
     let is_alone = others.clone().all(String::is_empty);
-    others.chain(is_alone.then_some(&user.account_name)).any(|name| is_service_name(name))
+    let names = others.chain(is_alone.then_some(&user.account_name));
+    names.filter(|name| !name.is_empty()).any(|name| is_service_name(name))
 }
 
 /// Reads one alert.

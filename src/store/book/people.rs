@@ -52,7 +52,7 @@ impl People {
         for (person, user) in numbers {
             let hits = &mut found[person];
             if let Some(facts) = self.facts(user) {
-                match hits.binary_search_by_key(&user, |known| known.user.no) {
+                match hits.binary_search_by_key(&user, |known| known.no()) {
                     Ok(_) => {}
                     Err(place) => hits.insert(place, facts.clone()),
                 }
