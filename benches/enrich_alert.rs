@@ -30,23 +30,32 @@ fn main() -> Result<()> {
 }
 
 async fn measure(options: &Options) -> Result<()> {
-    let (server, echo) = (Program::riskshare(options)?, Program::echo()?);
+    let (mut server, mut echo) = (Program::riskshare(options)?, Program::echo()?);
     let load = options.load(LOAD);
     let (calls, echoes) = (options.scale(CALLS), options.scale(ECHOES));
     let tenant = Tenant::sharing(&server, 1).await?;
     populate(&tenant, calls * ACTORS).await?;
 
-    let others = Calls::new(PATH, (0..calls).map(|n| request(&tenant, n * ACTORS..(n + 1) * ACTORS)));
-    let same = Calls::new(PATH, [request(&tenant, 0..ACTORS)]);
+    let security = options.security(&tenant.id).await?;
+    if let Some(security) = &security {
+        server = server.again(&security.flags())?;
+        echo = Program::secured_echo(security)?;
+    }
+    let others = Calls::new(PATH, (0..calls).map(|n| request(&tenant, n * ACTORS..(n + 1) * ACTORS)))
+        .secured(security.as_ref());
+    let same = Calls::new(PATH, [request(&tenant, 0..ACTORS)]).secured(security.as_ref());
     check(&others.first(&server).await?)?;
     let answer_bytes = others.measure(&server, load, calls).await?.answer_bytes();
     let echoed = others.echoed(answer_bytes);
 
     let mut table = Table::of("call", 1);
     for round in 0..options.rounds() {
-        tenant.forget_levels(round).await?;
         table.add("echo", echoed.measure(&echo, load, echoes).await?);
-        table.add("people never asked about", others.measure(&server, load, calls).await?);
+        if security.is_none() {
+            // Settings are not for those who may read.
+            tenant.forget_levels(round).await?;
+            table.add("people never asked about", others.measure(&server, load, calls).await?);
+        }
         table.add("other people in each call", others.measure(&server, load, calls).await?);
         table.add("the same people in each call", same.measure(&server, load, calls).await?);
     }

@@ -2,21 +2,20 @@
 //!
 //! `cargo run --release --example callers`
 
-use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::Jwk;
+#[path = "../benches/bench/issuer.rs"]
+mod issuer;
+
+use anyhow::{Result, ensure};
+use issuer::issuer;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, SanType};
 use riskshare::auth::mode::authenticator;
 use riskshare::auth::settings::{Auth, Mode, Oidc};
 use riskshare::auth::{Authenticator, Presented};
 use riskshare::clock::{Clock, SystemClock};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 const AUDIENCE: &str = "riskshare";
@@ -106,28 +105,4 @@ fn trusting(keys_url: &str) -> Auth {
         ..Oidc::default()
     };
     Auth { mode: Mode::Oidc, oidc, ..Auth::default() }
-}
-
-/// Serves a key on loopback, to whoever asks, as long as the program runs. Returns where.
-async fn issuer(pair: &KeyPair, key: &EncodingKey, algorithm: Algorithm) -> Result<String> {
-    let mut public: Value = if algorithm == Algorithm::EdDSA {
-        json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key_raw()) })
-    } else {
-        serde_json::to_value(Jwk::from_encoding_key(key, algorithm)?)?
-    };
-    public["kid"] = json!("key");
-    public.as_object_mut().context("a key is an object")?.remove("alg");
-    let body = json!({ "keys": [public] }).to_string();
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ";
-    let answer = format!("{head}{}\r\n\r\n{body}", body.len());
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}/keys", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4_096];
-            let _ = stream.read(&mut request).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    Ok(url)
 }

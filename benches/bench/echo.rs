@@ -5,9 +5,11 @@ use bytes::{Buf, BufMut, Bytes};
 use hyper::body::Incoming;
 use riskshare::transport;
 use riskshare::transport::limits::Limits;
+use riskshare::transport::tls::{Clients, Files, Identity, Version};
 use riskshare::transport::{Protocol, Workers};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -41,7 +43,8 @@ pub enum Echoes {
 }
 
 /// Serves the echo until it is killed. `TCP_NODELAY` is set either way, as in every server that tonic sets up by itself.
-pub fn serve(echoes: Echoes) -> Result<()> {
+pub fn serve(echoes: Echoes, certificate: Option<&Path>) -> Result<()> {
+    let identity = certificate.map(identity).transpose()?;
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         println!("http://{}", listener.local_addr()?);
@@ -54,13 +57,19 @@ pub fn serve(echoes: Echoes) -> Result<()> {
             Echoes::Ours => {
                 let echo = service_fn(|request: http::Request<Incoming>| Echo.call(request.map(Body::new)));
                 let (limits, workers) = (Limits::default(), Workers::start()?);
-                let serving = transport::serve(listener, Protocol::Http2, None, limits, workers, echo);
+                let serving = transport::serve(listener, Protocol::Http2, identity, limits, workers, echo);
                 std::future::pending::<()>().await;
                 drop(serving);
             }
         }
         Ok(())
     })
+}
+
+fn identity(certificate: &Path) -> Result<Identity> {
+    let (certificate, private_key) = (certificate.to_owned(), certificate.with_extension("key"));
+    let files = Files { certificate, private_key, clients: Clients::Unasked, oldest: Version::V13 };
+    Ok(Identity::load(files, Protocol::Http2)?)
 }
 
 #[derive(Clone, Copy)]

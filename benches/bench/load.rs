@@ -3,6 +3,7 @@
 
 use crate::bench::echo;
 use crate::bench::program::Program;
+use crate::bench::secure::Security;
 use crate::bench::table::Sample;
 use anyhow::{Context, Result, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -36,23 +38,33 @@ pub struct Load {
 pub struct Calls {
     path: String,
     frames: Arc<[Bytes]>,
+    security: Option<Security>,
 }
 
 impl Calls {
     /// Returns calls of the method at `path`.
     pub fn new<M: Message>(path: &str, messages: impl IntoIterator<Item = M>) -> Self {
-        Self { path: path.to_owned(), frames: messages.into_iter().map(|message| frame(&message)).collect() }
+        Self {
+            path: path.to_owned(),
+            frames: messages.into_iter().map(|message| frame(&message)).collect(),
+            security: None,
+        }
     }
 
     /// Returns calls with the same bytes, of the echo that answers messages of so many.
     pub fn echoed(&self, answer_bytes: usize) -> Self {
         println!("about {} bytes a request, {answer_bytes} an answer", self.frames[0].len());
-        Self { path: echo::path(answer_bytes), frames: Arc::clone(&self.frames) }
+        Self { path: echo::path(answer_bytes), ..self.clone() }
     }
 
     /// Returns calls of the echo, with so many bytes each way.
     pub fn of_bytes(size: usize) -> Self {
-        Self { path: echo::path(size), frames: [framed(&vec![0; size])].into() }
+        Self { path: echo::path(size), frames: [framed(&vec![0; size])].into(), security: None }
+    }
+
+    /// Returns the same calls, over TLS and with a token if they are to be secured.
+    pub fn secured(self, security: Option<&Security>) -> Self {
+        Self { security: security.cloned(), ..self }
     }
 
     /// Returns the bytes of the requests.
@@ -62,7 +74,7 @@ impl Calls {
 
     /// Makes the first call and returns its answer.
     pub async fn first<A: Message + Default>(&self, program: &Program) -> Result<A> {
-        let mut connection = connect(program.address()).await?;
+        let mut connection = self.connect(program.address()).await?;
         let request = self.request(program.address())?;
         let answer = call(&mut connection, request, self.frames[0].clone(), Vec::new()).await?;
         Ok(A::decode(answer.get(FRAME_HEAD_BYTES..).context("an answer without a message")?)?)
@@ -77,7 +89,7 @@ impl Calls {
     pub async fn measure_all(&self, programs: &[Program], load: Load, count: usize) -> Result<Sample> {
         let mut connections = Vec::new();
         for program in programs.iter().cycle().take(load.connections) {
-            connections.push((connect(program.address()).await?, self.request(program.address())?));
+            connections.push((self.connect(program.address()).await?, self.request(program.address())?));
         }
         let callers = connections.iter().flat_map(|one| std::iter::repeat_n(one, load.in_flight));
         let (next, mut running) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
@@ -96,7 +108,20 @@ impl Calls {
 
     fn request(&self, address: SocketAddr) -> Result<Request<()>> {
         let request = Request::post(format!("http://{address}{}", self.path));
-        Ok(request.header("content-type", "application/grpc").header("te", "trailers").body(())?)
+        let mut request = request.header("content-type", "application/grpc").header("te", "trailers");
+        if let Some(security) = &self.security {
+            request = request.header("authorization", security.authorization());
+        }
+        Ok(request.body(())?)
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<SendRequest<Bytes>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        match &self.security {
+            None => shake_hands(stream).await,
+            Some(security) => shake_hands(security.connect(stream).await?).await,
+        }
     }
 }
 
@@ -110,6 +135,42 @@ pub struct Called {
     pub took: Duration,
     /// The bytes of its answer.
     pub answered: usize,
+}
+
+/// Calls that begin at their time, whether those before have ended or not, as callers who do not know of each other do.
+pub struct OpenLoop {
+    /// Connections, taken in turn.
+    pub connections: usize,
+    /// How many calls begin in a second.
+    pub rate: f64,
+}
+
+impl Calls {
+    /// Makes `count` calls at a steady rate. Each takes from the instant at which it was to begin.
+    pub async fn measure_at(&self, program: &Program, load: &OpenLoop, count: usize) -> Result<Sample> {
+        let mut connections = Vec::new();
+        for _ in 0..load.connections {
+            connections.push((self.connect(program.address()).await?, self.request(program.address())?));
+        }
+        let mut running = JoinSet::new();
+        let (cpu, begun) = (program.cpu()?, tokio::time::Instant::now());
+        for n in 0..count {
+            let due = begun + Duration::from_secs_f64(f64::from(u32::try_from(n)?) / load.rate);
+            tokio::time::sleep_until(due).await;
+            let (connection, request) = &connections[n % connections.len()];
+            let (mut connection, request) = (connection.clone(), request.clone());
+            let frame = self.frames[n % self.frames.len()].clone();
+            running.spawn(async move {
+                let answered = call(&mut connection, request, frame, Counter(0)).await?.0;
+                Ok::<_, anyhow::Error>(Called { took: due.elapsed(), answered })
+            });
+        }
+        let mut calls = Vec::with_capacity(count);
+        while let Some(done) = running.join_next().await {
+            calls.push(done??);
+        }
+        Ok(Sample::new(calls, begun.elapsed(), program.cpu()?.saturating_sub(cpu)))
+    }
 }
 
 struct Caller {
@@ -153,9 +214,9 @@ impl Sink for Vec<u8> {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Bytes>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+async fn shake_hands(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Bytes>> {
     let mut client = h2::client::Builder::new();
     client.initial_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     let (sender, connection) = client.handshake(stream).await?;

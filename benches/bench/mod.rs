@@ -5,14 +5,17 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 
 pub mod echo;
+pub mod issuer;
 pub mod load;
 pub mod program;
+pub mod secure;
 pub mod table;
 pub mod tenant;
 
 use anyhow::Result;
 use clap::Parser;
 use load::Load;
+use secure::Security;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tokio::runtime::Builder;
@@ -42,12 +45,18 @@ pub struct Options {
     /// Measure the PostgreSQL engine over this database, which is empty but for the schema.
     #[arg(long, value_name = "URL")]
     pub postgres_url: Option<String>,
+    /// Speak TLS, with tokens, and have the server measure itself: the two benches of reading.
+    #[arg(long)]
+    secured: bool,
     /// Is given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
     /// Be the echo.
     #[arg(long, hide = true)]
     echo: Option<echo::Echoes>,
+    /// Speak TLS as the echo, with this certificate and the private key beside it.
+    #[arg(long, hide = true)]
+    certificate: Option<PathBuf>,
 }
 
 impl Options {
@@ -64,6 +73,11 @@ impl Options {
         }
     }
 
+    /// Returns what secures callers of a tenant, if anything is to.
+    pub async fn security(&self, tenant: &str) -> Result<Option<Security>> {
+        if self.secured { Ok(Some(Security::new(tenant).await?)) } else { Ok(None) }
+    }
+
     /// Returns how many of `full` there are.
     pub fn scale(&self, full: usize) -> usize {
         if self.quick { full.div_ceil(20) } else { full }
@@ -74,7 +88,7 @@ impl Options {
 pub fn main(measure: impl AsyncFnOnce(&Options) -> Result<()>) -> Result<()> {
     let options = Options::parse();
     if let Some(echoes) = options.echo {
-        return echo::serve(echoes);
+        return echo::serve(echoes, options.certificate.as_deref());
     }
     if !options.bench {
         println!("measures only when `cargo bench` runs it");

@@ -1,10 +1,12 @@
 //! The programs that are measured, each a process of its own, so that its CPU time can be told from the caller's.
 
 use crate::bench::Options;
+use crate::bench::secure::Security;
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -16,7 +18,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct Program {
     child: Child,
     address: SocketAddr,
-    _data: Option<TempDir>,
+    data: Option<TempDir>,
 }
 
 impl Program {
@@ -29,6 +31,16 @@ impl Program {
             command.args(["--postgres-url", url]);
         }
         Self::start(command, Some(data)).context("riskshare did not start")
+    }
+
+    /// Ends the server and starts it anew over the same data, with more flags.
+    pub fn again(mut self, flags: &[String]) -> Result<Self> {
+        let data = self.data.take().context("it has no data")?;
+        drop(self);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path().join("data"));
+        command.args(flags);
+        Self::start(command, Some(data)).context("riskshare did not start anew")
     }
 
     /// Starts `riskshare serve` over a database, with its defaults.
@@ -48,6 +60,14 @@ impl Program {
         Self::echo_of("tonic")
     }
 
+    /// Starts the echo with the runtime and transport of `riskshare serve`, which speaks TLS.
+    pub fn secured_echo(security: &Security) -> Result<Self> {
+        let [certificate, _] = security.files();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--echo", "ours", "--certificate"]).arg(certificate);
+        Self::start(command, None).context("the echo did not start")
+    }
+
     fn echo_of(echoes: &str) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--echo", echoes]);
@@ -58,12 +78,22 @@ impl Program {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let said = child.stdout.take();
-        let mut program = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), _data: data };
+        let mut program = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), data };
         let mut line = String::new();
         BufReader::new(said.context("no stdout")?).read_line(&mut line)?;
-        let (_, address) = line.trim().rsplit_once("http://").context("it does not say where it listens")?;
+        let (_, address) = line.trim().rsplit_once("://").context("it does not say where it listens")?;
         program.address = address.parse()?;
         Ok(program)
+    }
+
+    /// Returns its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns where its data are.
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_ref().map(TempDir::path)
     }
 
     /// Returns where it listens.

@@ -23,6 +23,11 @@ impl Sample {
         Self { calls: u32::try_from(took.len()).unwrap_or(u32::MAX), elapsed, cpu, took, answered }
     }
 
+    /// Returns how many calls there were in a second.
+    pub fn calls_a_second(&self) -> f64 {
+        f64::from(self.calls) / self.elapsed.as_secs_f64()
+    }
+
     /// Adds the CPU time of another program that helped.
     pub fn with(self, cpu: Duration) -> Self {
         Self { cpu: self.cpu + cpu, ..self }
@@ -79,6 +84,15 @@ impl Table {
                 spread(&|sample| sample.millis_of(99)),
             );
         }
+    }
+
+    /// Returns how the 99th percentile of one series compares with that of another.
+    pub fn p99_ratio(&self, name: &str, with: &str) -> Spread {
+        let of = |name| {
+            let (_, samples) = self.series.iter().find(|(known, _)| *known == name).expect("a series");
+            samples.iter().map(|sample| sample.millis_of(99))
+        };
+        Spread::of(of(name).zip(of(with)).map(|(one, other)| one / other))
     }
 
     /// Returns how the rate of one series compares with that of another.
