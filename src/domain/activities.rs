@@ -330,13 +330,24 @@ impl fmt::Debug for Activities {
     }
 }
 
+/// Adds many at once. Where they are many beside what is known, all chunks are made anew: that costs less than to make room
+/// for one after the other.
 impl Extend<Activity> for Activities {
     fn extend<I: IntoIterator<Item = Activity>>(&mut self, all: I) {
         let mut all: Vec<Activity> = all.into_iter().collect();
         all.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id))); // Then most of them go to the end.
-        for activity in &all {
-            self.insert(activity);
+        let new = all.iter().map(Row::of);
+        let is_behind = all
+            .first()
+            .zip(self.chunks.last())
+            .is_none_or(|(first, last)| last.last() <= Row::of(first).place());
+        if is_behind || all.len() * CHUNK_ROWS < self.len() {
+            return new.for_each(|row| self.add(&row));
         }
+        let mut rows: Vec<Row<'_>> = self.iter().chain(new).collect();
+        rows.sort_by(|a, b| a.place().cmp(&b.place()));
+        let chunks = rows.chunks(CHUNK_ROWS).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
+        self.chunks = chunks;
     }
 }
 
@@ -353,8 +364,9 @@ impl FromIterator<Activity> for Activities {
 /// | | bytes |
 /// |---|---|
 /// | what follows, and the sensitivity | 1 |
-/// | the instant's seconds; its nanoseconds unless they are 0 | 8; 4 |
+/// | the instant's seconds | 8 |
 /// | the indicator: its number in the taxonomy, or in `others` | 2 |
+/// | the instant's nanoseconds, unless they are 0 | 4 |
 /// | the id: a UUID, or a text | 16, or as a text |
 /// | operation, object's name, destination | as texts |
 ///
@@ -375,6 +387,8 @@ const UUID: u8 = 1 << 3;
 const NANOS: u8 = 1 << 4;
 const OTHER: u8 = 1 << 5;
 
+/// What every row begins with.
+const FIXED_BYTES: usize = 11;
 /// What a row takes beside its texts, if its id is a UUID and its instant has nanoseconds.
 const FIXED_BYTES_MAX: usize = 31;
 
@@ -441,17 +455,27 @@ impl Chunk {
 
     /// Reads what stands before a row's texts.
     fn head(&self, row: usize) -> (Head<'_>, Reader<'_>) {
-        let mut from = Reader { bytes: &self.bytes, at: self.starts[row] as usize };
-        let flags = from.byte();
-        let seconds = i64::from_le_bytes(from.array());
+        let start = self.starts[row] as usize;
+        let (flags, fixed) = (self.bytes[start], &self.bytes[start + 1..]);
+        let seconds = i64::from_le_bytes(*fixed.first_chunk().expect("so many were written"));
+        let indicator = u16::from_le_bytes([fixed[8], fixed[9]]);
+        let mut from = Reader { bytes: &self.bytes, at: start + FIXED_BYTES };
         let nanos = if flags & NANOS == 0 { 0 } else { u32::from_le_bytes(from.array()) };
-        let indicator = u16::from_le_bytes(from.array());
         let id = if flags & UUID == 0 {
             RowId::Text(from.text())
         } else {
             RowId::Uuid(Uuid::from_bytes(from.array()))
         };
         (Head { flags, place: Place { seconds, nanos, id }, indicator }, from)
+    }
+
+    /// Reads a row from its texts on.
+    fn texts(&self, row: usize) -> Reader<'_> {
+        let start = self.starts[row] as usize;
+        let flags = self.bytes[start];
+        let nanos = if flags & NANOS == 0 { 0 } else { 4 };
+        let from = Reader { bytes: &self.bytes, at: start + FIXED_BYTES + nanos };
+        if flags & UUID == 0 { from.behind(1) } else { Reader { at: from.at + 16, ..from } }
     }
 
     /// Adds a row behind all others.
@@ -477,14 +501,14 @@ impl Chunk {
         self.starts.reserve_exact(1);
         self.starts.push(u32::try_from(self.bytes.len()).expect("some dozens of rows are less than 4 GiB"));
         self.bytes.push(flags);
-        self.bytes.extend(row.at.timestamp().to_le_bytes());
-        if nanos != 0 {
-            self.bytes.extend(nanos.to_le_bytes());
-        }
+        self.bytes.extend_from_slice(&row.at.timestamp().to_le_bytes());
         let number = number.unwrap_or_else(|| self.number_of(row.indicator));
-        self.bytes.extend(number.to_le_bytes());
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+        if nanos != 0 {
+            self.bytes.extend_from_slice(&nanos.to_le_bytes());
+        }
         match row.id {
-            RowId::Uuid(uuid) => self.bytes.extend(uuid.as_bytes()),
+            RowId::Uuid(uuid) => self.bytes.extend_from_slice(uuid.as_bytes()),
             RowId::Text(text) => self.put_text(text, None),
         }
         for (text, known) in texts.into_iter().zip(known) {
@@ -495,16 +519,17 @@ impl Chunk {
     /// Returns where the last rows have these texts, each of its kind, if they have.
     fn places_of(&self, texts: [&str; 3]) -> [Option<usize>; 3] {
         let mut places = [None; 3];
+        let mut wanted = texts.map(|text| !text.is_empty());
         for row in (0..self.len()).rev().take(SHARED_ROWS) {
-            let mut from = self.head(row).1;
+            if wanted == [false; 3] {
+                break;
+            }
+            let mut from = self.texts(row);
             for n in 0..3 {
                 let (place, bytes) = from.raw();
-                if places[n].is_none() && !bytes.is_empty() && texts[n].as_bytes() == bytes {
-                    places[n] = Some(place);
+                if wanted[n] && texts[n].as_bytes() == bytes {
+                    (places[n], wanted[n]) = (Some(place), false);
                 }
-            }
-            if places.iter().all(Option::is_some) {
-                break;
             }
         }
         places
@@ -525,7 +550,7 @@ impl Chunk {
             return self.put_number(place << 1 | 1);
         }
         self.put_number(text.len() << 1);
-        self.bytes.extend(text.as_bytes());
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     fn put_number(&mut self, mut number: usize) {
@@ -679,6 +704,9 @@ mod tests {
             back.reverse();
             prop_assert_eq!(&back, &all);
             prop_assert_eq!(&kept, &all.iter().cloned().collect());
+            let mut halves: Activities = all.iter().step_by(2).cloned().collect();
+            halves.extend(all.iter().skip(1).step_by(2).cloned());
+            prop_assert_eq!(&kept, &halves);
             prop_assert!(kept.chunks.iter().all(|chunk| (1..=CHUNK_ROWS).contains(&chunk.len())));
             for one in &all {
                 prop_assert_eq!(kept.find(one.at, &one.id), Some(Row::of(one)));

@@ -320,11 +320,9 @@ impl FactsDraft {
             let alert = draft.alert(&format!("{prefix}-{index}"), now);
             facts.alerts.insert(alert.id.clone(), alert);
         }
-        for (index, episode) in self.episodes.iter().enumerate() {
-            for activity in episode.activities(&format!("{prefix}-{index}"), now) {
-                facts.activities.insert(&activity);
-            }
-        }
+        let episodes = self.episodes.iter().enumerate();
+        let of = |(index, episode): (usize, &Episode)| episode.activities(&format!("{prefix}-{index}"), now);
+        facts.activities.extend(episodes.flat_map(of));
     }
 }
 
