@@ -49,7 +49,10 @@ async fn measure(options: &Options) -> Result<()> {
     println!("| a person | {} |", with_people.less(&empty).each(people));
     println!("| an activity, as they come in | {} |", with_all.less(&with_people).each(recorded));
     println!("\nmemory in all: {} MB; after a start {} MB", with_all.memory >> 20, after_start.memory >> 20);
-    println!("the start took {start:.1} s: {:.2} us an activity", start * 1e6 / f64::from(u32::try_from(recorded)?));
+    println!(
+        "the start took {start:.1} s: {:.2} us an activity",
+        start * 1e6 / f64::from(u32::try_from(recorded)?)
+    );
     Ok(())
 }
 
