@@ -30,8 +30,8 @@ fn reasons() -> BTreeSet<(String, String)> {
     let reason = |number| {
         let reason = ErrorReason::try_from(number).ok()?;
         let (before, _) = contract.split_once(&format!("  {} = {number};", reason.as_str_name())).unwrap();
-        let (_, comment) = before.rsplit_once(";\n").unwrap();
-        let code = comment.trim_start().trim_start_matches("// ").split([':', ',']).next().unwrap();
+        let comment = before.lines().rev().map_while(|line| line.trim_start().strip_prefix("// "));
+        let code = comment.last().unwrap().split([':', ',']).next().unwrap();
         Some((reason_name(reason).to_owned(), code.to_owned()))
     };
     (1..1_000).filter_map(reason).collect()
