@@ -13,8 +13,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-const PEOPLE: usize = 1_000_000;
-/// In millions they make 100 for each person: the scale that is aimed at is ten times this.
+/// A tenth of the scale that is aimed at: a million people with a hundred activities each.
+const PEOPLE: usize = 100_000;
 const ACTIVITIES: usize = 10_000_000;
 const DAYS: usize = 100;
 

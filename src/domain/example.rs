@@ -115,7 +115,7 @@ impl Example {
             unallowed_destination: false,
         };
         change(&mut activity);
-        self.facts.activities.insert(activity);
+        self.facts.activities.insert(&activity);
         self
     }
 

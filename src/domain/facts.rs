@@ -1,6 +1,7 @@
 //! What is known: the facts of one user, the rules of one tenant, and the facts that come in.
 
-use crate::domain::activity::{Activities, Activity};
+use crate::domain::activities::Activities;
+use crate::domain::activity::Activity;
 use crate::domain::ids::{PolicyId, RiskAlertId, TenantId};
 use crate::domain::policy::{Interval, Policy, Trigger};
 use crate::domain::risk_alert::RiskAlert;

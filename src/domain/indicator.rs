@@ -88,6 +88,20 @@ impl Indicator {
         }
     }
 
+    /// Returns its number in the taxonomy, which means nothing outside this process.
+    pub(super) fn number(&self) -> Option<u16> {
+        match &self.0 {
+            Name::Known(index) => Some(*index),
+            Name::Other(_) => None,
+        }
+    }
+
+    /// Returns the indicator of that number.
+    pub(super) fn numbered(number: u16) -> &'static Self {
+        static ALL: LazyLock<Vec<Indicator>> = LazyLock::new(|| taxonomy().collect());
+        &ALL[usize::from(number)]
+    }
+
     /// Returns what kind of act it detects.
     #[must_use]
     pub fn activity_type(&self) -> ActivityType {

@@ -1,6 +1,7 @@
 //! Daily insights: what one user did on one day with one indicator, and how much it weighs (`risk-model.md` 2).
 
-use crate::domain::activity::{Activities, Activity, Sensitivity};
+use crate::domain::activities::{Activities, Row};
+use crate::domain::activity::Sensitivity;
 use crate::domain::indicator::Indicator;
 use crate::domain::policy::{Policy, Thresholds};
 use crate::domain::time::{UtcDay, Window};
@@ -115,15 +116,21 @@ impl<'a> Tally<'a> {
         let horizon = Window { first: today.horizon_start(), last: today };
         let mut rows: Vec<IndicatorDays<'a>> = Vec::new();
         let mut by_indicator: HashMap<&Indicator, usize> = HashMap::new();
-        for (day, activities) in activities.days(horizon) {
-            for run in activities.chunk_by(|a, b| a.indicator == b.indicator) {
-                let indicator = &run[0].indicator;
-                let row = *by_indicator.entry(indicator).or_insert_with(|| {
-                    rows.push(IndicatorDays { indicator, days: Vec::new() });
-                    rows.len() - 1
-                });
-                rows[row].add(DayCount::of(day, run));
-            }
+        let mut last: Option<(&Indicator, usize)> = None;
+        for activity in activities.within(horizon) {
+            let indicator = activity.indicator;
+            // What people do, they do several times.
+            let row = last.filter(|(same, _)| *same == indicator).map_or_else(
+                || {
+                    *by_indicator.entry(indicator).or_insert_with(|| {
+                        rows.push(IndicatorDays { indicator, days: Vec::new() });
+                        rows.len() - 1
+                    })
+                },
+                |(_, row)| row,
+            );
+            rows[row].add(DayCount::of(&activity));
+            last = Some((indicator, row));
         }
         for row in &mut rows {
             row.measure_baselines(horizon.first);
@@ -175,15 +182,15 @@ impl IndicatorDays<'_> {
 }
 
 impl DayCount {
-    /// Counts activities of one day and indicator, of which there is at least one, in order of time.
-    fn of(day: UtcDay, run: &[Activity]) -> Self {
+    /// Counts one activity.
+    fn of(activity: &Row<'_>) -> Self {
         Self {
-            day,
-            count: i32::try_from(run.len()).unwrap_or(i32::MAX),
-            first_at: run[0].at,
-            last_at: run[run.len() - 1].at,
-            sensitivity: run.iter().map(|activity| activity.sensitivity).max().unwrap_or_default(),
-            unallowed: run.iter().any(|activity| activity.unallowed_destination),
+            day: activity.day(),
+            count: 1,
+            first_at: activity.at,
+            last_at: activity.at,
+            sensitivity: activity.sensitivity,
+            unallowed: activity.unallowed_destination,
             baseline: Baseline::default(),
         }
     }

@@ -13,6 +13,7 @@ pub mod sorted_set;
 pub mod user;
 pub mod pseudonym;
 pub mod activity;
+pub mod activities;
 pub mod policy;
 pub mod settings;
 pub mod risk_alert;

@@ -152,11 +152,10 @@ fn exfiltration_trigger(
     let first = first_live_day(policy, now).max(UtcDay::of(member_from));
     facts
         .activities
-        .days(Window { first, last: UtcDay::of(now) })
-        .flat_map(|(_, rows)| rows)
+        .within(Window { first, last: UtcDay::of(now) })
         .skip_while(|activity| activity.at < member_from)
         .take_while(|activity| activity.at <= now)
-        .find(|activity| settings.shares(&activity.indicator))
+        .find(|activity| settings.shares(activity.indicator))
         .map(|activity| activity.at)
 }
 

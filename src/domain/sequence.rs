@@ -1,6 +1,6 @@
 //! Sequences: collected, perhaps disguised, exfiltrated, perhaps deleted (`risk-model.md` 3).
 
-use crate::domain::activity::{Activities, Activity};
+use crate::domain::activities::{Activities, Row};
 use crate::domain::indicator::ActivityType;
 use crate::domain::settings::Settings;
 use crate::domain::time::{UtcDay, Window};
@@ -45,13 +45,10 @@ pub fn insights(activities: &Activities, settings: &Settings, window: Window) ->
 
 /// Sorts the steps by the object's name: of objects that were collected, as all others are in no sequence.
 fn objects(activities: &Activities, settings: &Settings, window: Window) -> HashMap<String, Object> {
-    let steps = || {
-        let activities = activities.days(window).flat_map(|(_, rows)| rows);
-        activities.filter_map(|activity| Some((Step::of(activity, settings)?, activity)))
-    };
+    let steps = || activities.within(window).filter_map(|row| Some((Step::of(&row, settings)?, row)));
     let mut objects: HashMap<String, Object> = HashMap::new();
     for (_, activity) in steps().filter(|(step, _)| *step == Step::Collection) {
-        if let Some(name) = object_name(activity) {
+        if let Some(name) = object_name(&activity) {
             objects.entry(name).or_default().list(Step::Collection).push(activity.at);
         }
     }
@@ -59,7 +56,7 @@ fn objects(activities: &Activities, settings: &Settings, window: Window) -> Hash
         return objects;
     }
     for (step, activity) in steps().filter(|(step, _)| *step != Step::Collection) {
-        if let Some(object) = object_name(activity).and_then(|name| objects.get_mut(&name)) {
+        if let Some(object) = object_name(&activity).and_then(|name| objects.get_mut(&name)) {
             object.list(step).push(activity.at);
         }
     }
@@ -67,8 +64,8 @@ fn objects(activities: &Activities, settings: &Settings, window: Window) -> Hash
 }
 
 impl Step {
-    fn of(activity: &Activity, settings: &Settings) -> Option<Self> {
-        if settings.shares(&activity.indicator) {
+    fn of(activity: &Row<'_>, settings: &Settings) -> Option<Self> {
+        if settings.shares(activity.indicator) {
             return Some(Self::Exfiltration);
         }
         match activity.indicator.activity_type() {
@@ -137,8 +134,8 @@ fn last_until(sorted: &[DateTime<Utc>], until: DateTime<Utc>) -> Option<DateTime
 
 /// Returns by what name an object is told from others: the last part of its path, trimmed, in ASCII lower case.
 #[expect(clippy::disallowed_methods, reason = "the name is compared and dropped, never handed out")]
-fn object_name(activity: &Activity) -> Option<String> {
-    let name = activity.object_name.spell().rsplit(['/', '\\']).next()?.trim();
+fn object_name(activity: &Row<'_>) -> Option<String> {
+    let name = activity.object_name().spell().rsplit(['/', '\\']).next()?.trim();
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
 

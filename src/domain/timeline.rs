@@ -1,6 +1,6 @@
 //! A user's exfiltration activities and their totals: the only activities that may leave (`domain.md` 1.1, fact 10).
 
-use crate::domain::activity::Activity;
+use crate::domain::activities::Row;
 use crate::domain::facts::UserFacts;
 use crate::domain::indicator::Indicator;
 use crate::domain::insight::{DayCount, Tally};
@@ -23,12 +23,12 @@ use std::collections::BTreeMap;
 ///     todo!();
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct ExfiltrationActivity<'a>(&'a Activity);
+pub struct ExfiltrationActivity<'a>(Row<'a>);
 
 impl<'a> ExfiltrationActivity<'a> {
     /// Returns the activity.
     #[must_use]
-    pub fn activity(&self) -> &'a Activity {
+    pub fn activity(&self) -> Row<'a> {
         self.0
     }
 }
@@ -80,8 +80,8 @@ pub fn exfiltration<'a>(
     settings: &'a Settings,
     window: Window,
 ) -> impl DoubleEndedIterator<Item = ExfiltrationActivity<'a>> {
-    let rows = facts.activities.days(window).flat_map(|(_, rows)| rows.iter());
-    rows.filter(|activity| settings.shares(&activity.indicator)).map(ExfiltrationActivity)
+    let rows = facts.activities.within(window);
+    rows.filter(|row| settings.shares(row.indicator)).map(ExfiltrationActivity)
 }
 
 /// Counts the exfiltration activities of a window of at most 120 days. What is unusual is judged as of the window's
@@ -144,9 +144,9 @@ mod tests {
     use crate::domain::example::Example;
     use chrono::TimeDelta;
 
-    fn ids(example: &Example, window: Window) -> Vec<&str> {
+    fn ids(example: &Example, window: Window) -> Vec<String> {
         let rows = exfiltration(&example.facts, &example.rules.settings, window);
-        rows.map(|row| row.activity().id.as_str()).collect()
+        rows.map(|row| row.activity().id.text()).collect()
     }
 
     fn window(example: &Example, first: i32, last: i32) -> Window {
@@ -167,9 +167,9 @@ mod tests {
         assert_eq!(ids(&example, window(&example, 2, 1)), ["000007", "000002", "000008", "000003"]);
         assert!(ids(&example, window(&example, 1, 2)).is_empty());
         let all = window(&example, 119, 0);
-        let mut backwards: Vec<&str> = exfiltration(&example.facts, &example.rules.settings, all)
+        let mut backwards: Vec<String> = exfiltration(&example.facts, &example.rules.settings, all)
             .rev()
-            .map(|row| row.activity().id.as_str())
+            .map(|row| row.activity().id.text())
             .collect();
         backwards.reverse();
         assert_eq!(backwards, ids(&example, all));

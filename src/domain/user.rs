@@ -40,6 +40,42 @@ impl Personal {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns it without a copy.
+    #[must_use]
+    pub fn borrowed(&self) -> PersonalText<'_> {
+        PersonalText(&self.0)
+    }
+}
+
+/// The same, where it stands in something else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PersonalText<'a>(&'a str);
+
+impl<'a> PersonalText<'a> {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn spell(self) -> &'a str {
+        self.0
+    }
+}
+
+impl From<PersonalText<'_>> for Personal {
+    fn from(text: PersonalText<'_>) -> Self {
+        Self::new(text.0)
+    }
+}
+
+impl fmt::Debug for PersonalText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<personal>")
+    }
 }
 
 impl fmt::Debug for Personal {

@@ -264,22 +264,23 @@ impl Reading<'_> {
         let all: Box<dyn Iterator<Item = ExfiltrationActivity<'a>>> =
             if query.oldest_first { Box::new(all) } else { Box::new(all.rev()) };
         let wanted = |row: &ExfiltrationActivity<'_>| {
-            query.indicators.is_empty() || query.indicators.contains(&row.activity().indicator)
+            query.indicators.is_empty() || query.indicators.contains(row.activity().indicator)
         };
         let behind = |row: &ExfiltrationActivity<'_>| {
             after.is_none_or(|cursor| {
-                let row = (row.activity().at, row.activity().id.as_str());
-                let cursor = (cursor.at, cursor.activity_id.as_str());
-                if query.oldest_first { row > cursor } else { row < cursor }
+                let row = row.activity();
+                let order = row.at.cmp(&cursor.at);
+                let order = order.then_with(|| row.id.with_text(|id| id.cmp(&cursor.activity_id)));
+                if query.oldest_first { order.is_gt() } else { order.is_lt() }
             })
         };
         let mut rows: Vec<_> = all.filter(wanted).filter(behind).take(size + 1).collect();
         let more = rows.len() > size;
         rows.truncate(size);
-        let next = rows.last().filter(|_| more).map(|last| Cursor {
-            at: last.activity().at,
-            activity_id: last.activity().id.as_str().to_owned(),
-        });
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|last| Cursor { at: last.activity().at, activity_id: last.activity().id.text() });
         Page { rows, next }
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::audit::{AuditChange, AuditEvent, AuditOutcome, SERVER_CHAIN};
 use crate::domain::decision::{Decision, RiskAlertQuery, Undecided};
 use crate::domain::ids::{RiskAlertId, TenantId};
 use crate::domain::risk_alert::Status;
-use crate::domain::user::{Identity, Personal, User, UserNo};
+use crate::domain::user::{Identity, PersonalText, User, UserNo};
 use crate::gate::audit;
 use crate::gate::audit::{About, Trail};
 use crate::gate::caller::{Access, Caller, Denied, Entry, Tenants};
@@ -539,7 +539,7 @@ impl SharingGrant {
     /// Spells a name. Names leave in clear here, as the product's alert pages show them (`domain.md` 9, reading 10).
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a grant is what it takes to spell a name")]
-    pub fn spell<'n>(&self, name: &'n Personal) -> &'n str {
+    pub fn spell<'n>(&self, name: PersonalText<'n>) -> &'n str {
         name.spell()
     }
 

@@ -1,6 +1,7 @@
 //! Domain values to wire messages, under the grant that names may be spelled with.
 
-use crate::domain::activity::{Activity, Sensitivity};
+use crate::domain::activities::Row;
+use crate::domain::activity::Sensitivity;
 use crate::domain::dlp_alert::{DlpAlert, involved};
 use crate::domain::indicator::CUMULATIVE;
 use crate::domain::reason::Reason;
@@ -8,7 +9,7 @@ use crate::domain::risk_alert::Status;
 use crate::domain::severity::Severity;
 use crate::domain::time::Window;
 use crate::domain::timeline::Summary;
-use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey};
+use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey, Personal};
 use crate::engine::reading::{Column, Cursor, Involved, Queue, Reading, Shelf, TimelineQuery};
 use crate::gate::admission::SharingGrant;
 use crate::grpc::page::{Bound, PageTokens};
@@ -104,7 +105,7 @@ impl Renderer<'_> {
         let mut sheet = SheetWriter::new(self.reading.grant(), &self.summed_up(involved));
         let page = size.map(|size| self.reading.timeline(involved, &TimelineQuery::default(), None, size));
         for row in page.iter().flat_map(|page| &page.rows) {
-            sheet.add(row.activity());
+            sheet.add(&row.activity());
         }
         sheet.finish(size, page.and_then(|page| page.next))
     }
@@ -213,13 +214,13 @@ impl Renderer<'_> {
         let grant = self.reading.grant();
         let rows = page.rows.iter().map(|row| {
             let row = row.activity();
-            activity(row, grant.spell(&row.object_name), grant.spell(&row.destination))
+            activity(&row, grant.spell(row.object_name()), grant.spell(row.destination()))
         });
         let rows: Vec<_> = rows.take_while(|row| room.fits(row)).collect();
         let next = if rows.len() == page.rows.len() {
             page.next
         } else {
-            let last = rows.len().checked_sub(1).map(|last| behind(page.rows[last].activity()));
+            let last = rows.len().checked_sub(1).map(|last| behind(&page.rows[last].activity()));
             last.or_else(|| after.cloned()).or_else(|| Some(start(query)))
         };
         let next = next.and_then(|cursor| self.token(involved, query, &cursor));
@@ -281,7 +282,7 @@ fn column(reading: &Reading<'_>, alert: &DlpAlert, column: Column) -> pb::Enrich
 /// Renders all names of a person.
 #[must_use]
 pub fn identity(grant: &SharingGrant, identity: &Identity) -> pb::UserIdentity {
-    let spell = |name| grant.spell(name).to_owned();
+    let spell = |name: &Personal| grant.spell(name.borrowed()).to_owned();
     let mut user = pb::UserIdentity {
         upn: identity.upn().map(spell).unwrap_or_default(),
         display_name: identity.display_name.as_ref().map(spell).unwrap_or_default(),
@@ -307,12 +308,12 @@ pub fn identity(grant: &SharingGrant, identity: &Identity) -> pb::UserIdentity {
 
 /// Renders an activity whose names have been spelled.
 #[must_use]
-pub fn activity(activity: &Activity, object_name: &str, destination: &str) -> pb::Activity {
+pub fn activity(activity: &Row<'_>, object_name: &str, destination: &str) -> pb::Activity {
     pb::Activity {
-        activity_id: activity.id.as_str().to_owned(),
+        activity_id: activity.id.text(),
         occurred_at: Some(timestamp(activity.at)),
         indicator: activity.indicator.name().to_owned(),
-        operation: activity.operation.to_string(),
+        operation: activity.operation().to_owned(),
         object_name: object_name.to_owned(),
         destination: destination.to_owned(),
         sensitivity: sensitivity(activity.sensitivity).into(),
@@ -322,8 +323,8 @@ pub fn activity(activity: &Activity, object_name: &str, destination: &str) -> pb
 }
 
 /// Returns where a timeline goes on behind an activity.
-fn behind(activity: &Activity) -> Cursor {
-    Cursor { at: activity.at, activity_id: activity.id.as_str().to_owned() }
+fn behind(activity: &Row<'_>) -> Cursor {
+    Cursor { at: activity.at, activity_id: activity.id.text() }
 }
 
 /// Returns where a timeline begins.

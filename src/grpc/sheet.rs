@@ -5,7 +5,7 @@
 //! In protobuf the bytes of a message's fields may stand one after the other in any order, so an actor is its own fields,
 //! encoded as always, and then its sheet.
 
-use crate::domain::activity::Activity;
+use crate::domain::activities::Row;
 use crate::engine::reading::Cursor;
 use crate::gate::admission::SharingGrant;
 use crate::grpc::codec::Wire;
@@ -49,10 +49,10 @@ impl<'g> SheetWriter<'g> {
     }
 
     /// Adds an activity.
-    pub fn add(&mut self, activity: &Activity) {
+    pub fn add(&mut self, activity: &Row<'_>) {
         encode_key(ACTOR_ACTIVITIES, WireType::LengthDelimited, &mut self.bytes);
-        let object_name = self.grant.spell(&activity.object_name);
-        let destination = self.grant.spell(&activity.destination);
+        let object_name = self.grant.spell(activity.object_name());
+        let destination = self.grant.spell(activity.destination());
         put_activity(&mut self.bytes, activity, object_name, destination);
     }
 
@@ -65,16 +65,16 @@ impl<'g> SheetWriter<'g> {
 }
 
 /// Writes an [`pb::Activity`] with its length before it, as [`render::activity`] would have it, without making one.
-fn put_activity(bytes: &mut Vec<u8>, activity: &Activity, object_name: &str, destination: &str) {
+fn put_activity(bytes: &mut Vec<u8>, activity: &Row<'_>, object_name: &str, destination: &str) {
     let begin = bytes.len();
     bytes.push(0); // Its length, of which most fit into one byte.
-    put_text(bytes, 1, activity.id.as_str());
+    activity.id.with_text(|id| put_text(bytes, 1, id));
     encode_key(2, WireType::LengthDelimited, bytes);
     let at = render::timestamp(activity.at);
     encode_varint(at.encoded_len() as u64, bytes);
     at.encode_raw(bytes);
     put_text(bytes, 3, activity.indicator.name());
-    put_text(bytes, 4, &activity.operation);
+    put_text(bytes, 4, activity.operation());
     put_text(bytes, 5, object_name);
     put_text(bytes, 6, destination);
     put_number(bytes, 7, render::sensitivity(activity.sensitivity).into());
@@ -212,7 +212,7 @@ fn field_len(tag: u32, length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::activity::Sensitivity;
+    use crate::domain::activity::{Activity, Sensitivity};
     use crate::domain::ids::ActivityId;
     use crate::domain::indicator::Indicator;
     use crate::domain::user::Personal;
@@ -251,8 +251,8 @@ mod tests {
         #[test]
         fn an_activity_is_written_as_the_message_would_be((activity, object_name, destination) in activity()) {
             let mut bytes = Vec::new();
-            put_activity(&mut bytes, &activity, &object_name, &destination);
-            let message = render::activity(&activity, &object_name, &destination);
+            put_activity(&mut bytes, &Row::of(&activity), &object_name, &destination);
+            let message = render::activity(&Row::of(&activity), &object_name, &destination);
             prop_assert_eq!(bytes, message.encode_length_delimited_to_vec());
         }
 
@@ -270,8 +270,8 @@ mod tests {
                 let mut rows = Vec::new();
                 for (activity, object_name, destination) in &activities {
                     encode_key(ACTOR_ACTIVITIES, WireType::LengthDelimited, &mut bytes);
-                    put_activity(&mut bytes, activity, object_name, destination);
-                    rows.push(render::activity(activity, object_name, destination));
+                    put_activity(&mut bytes, &Row::of(activity), object_name, destination);
+                    rows.push(render::activity(&Row::of(activity), object_name, destination));
                 }
                 let sheet = Arc::new(Sheet { size: None, bytes: bytes.into(), next: None });
                 plain.actors.push(pb::Actor { reasons: summed.reasons, activities: rows, ..bare.clone() });

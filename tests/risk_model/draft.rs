@@ -322,7 +322,7 @@ impl FactsDraft {
         }
         for (index, episode) in self.episodes.iter().enumerate() {
             for activity in episode.activities(&format!("{prefix}-{index}"), now) {
-                facts.activities.insert(activity);
+                facts.activities.insert(&activity);
             }
         }
     }

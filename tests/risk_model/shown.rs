@@ -27,7 +27,7 @@ fn real(facts: &UserFacts, settings: &Settings, window: Window, now: DateTime<Ut
     Shown {
         reasons: reasons(facts, settings, now),
         summary: summary(facts, settings, window),
-        timeline: timeline.map(|row| row.activity().id.as_str().to_owned()).collect(),
+        timeline: timeline.map(|row| row.activity().id.text()).collect(),
     }
 }
 
@@ -156,7 +156,7 @@ fn with_hidden(
     for (index, episode) in episodes.iter().enumerate() {
         for activity in episode.activities(&format!("hidden-{index}"), now) {
             if !naive::is_shared(&activity.indicator, settings) {
-                more.activities.insert(activity);
+                more.activities.insert(&activity);
             }
         }
     }

@@ -4,11 +4,11 @@
 
 use super::change::Change;
 use super::codec::Malformed;
+use super::doers::Doers;
 use super::erasure::Erasure;
 use super::person::Person;
 use super::reviews::Review;
 use super::tenant::{Decided, Shown, Tenant};
-use super::texts::Texts;
 use crate::domain::activity::Activity;
 use crate::domain::content::{AlertRecord, Due};
 use crate::domain::facts::{TenantRules, UserFacts};
@@ -16,8 +16,9 @@ use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
 use crate::domain::known_facts::{KnownFacts, SharedFacts};
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::RiskAlert;
-use crate::domain::time::{UtcDay, Window};
+use crate::domain::time::UtcDay;
 use crate::domain::user::{Identity, IdentityKey, Join, User, UserNo, join};
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ use std::sync::Arc;
 pub struct Ledger {
     tenant: Arc<Tenant>,
     /// Who did which activity. The number may have gone into another since.
+    doers: Doers,
+    /// The same of those that are not in this part of the book.
     activities: HashMap<ActivityId, UserNo>,
     alerts: HashMap<RiskAlertId, UserNo>,
     members: HashMap<PolicyId, BTreeSet<UserNo>>,
@@ -50,7 +53,6 @@ pub struct Ledger {
     /// Pseudonyms that nobody has, to be drawn first.
     offered: Vec<Pseudonym>,
     rules: Option<TenantRules>,
-    texts: Texts,
 }
 
 /// What is known of a tenant beside what it shows, as far as a batch can touch it.
@@ -73,6 +75,7 @@ impl Ledger {
     pub fn new(tenant: Arc<Tenant>) -> Self {
         Self {
             tenant,
+            doers: Doers::default(),
             activities: HashMap::new(),
             alerts: HashMap::new(),
             members: HashMap::new(),
@@ -92,7 +95,6 @@ impl Ledger {
             due: Vec::new(),
             offered: Vec::new(),
             rules: None,
-            texts: Texts::default(),
         }
     }
 
@@ -157,11 +159,8 @@ impl Ledger {
     }
 
     /// Returns the number under which a user is kept now.
-    pub fn resolve(&self, mut user: UserNo) -> UserNo {
-        while let Some(into) = self.absorbed.get(&user) {
-            user = *into;
-        }
-        user
+    pub fn resolve(&self, user: UserNo) -> UserNo {
+        resolved(&self.absorbed, user)
     }
 
     /// Returns the users whom keys point at, each once.
@@ -201,8 +200,15 @@ impl Ledger {
     }
 
     /// Returns who did the activity of that id, as kept now.
-    pub fn doer(&self, id: &ActivityId) -> Option<UserNo> {
-        self.activities.get(id).map(|user| self.resolve(*user))
+    ///
+    /// It looks at the instant first: what is told twice is mostly told the same.
+    pub fn doer(&self, at: DateTime<Utc>, id: &ActivityId) -> Option<UserNo> {
+        if let Some(user) = self.activities.get(id) {
+            return Some(self.resolve(*user));
+        }
+        let did = |facts: &UserFacts| facts.activities.find(at, id).is_some() || facts.activities.has(id);
+        let mut users = self.doers.of(id).map(|user| self.resolve(user));
+        users.find(|user| self.look(*user, did).unwrap_or(false))
     }
 
     /// Returns whose risk alert has that id.
@@ -355,9 +361,8 @@ impl Ledger {
     }
 
     /// Adds one activity.
-    pub fn add_activity(&mut self, user: UserNo, activity: Activity) -> Result<(), Malformed> {
-        let activity = self.texts.share(activity);
-        self.activities.insert(activity.id.clone(), user);
+    pub fn add_activity(&mut self, user: UserNo, activity: &Activity) -> Result<(), Malformed> {
+        self.doers.add(&activity.id, user);
         self.draft(user)?.activities.insert(activity);
         Ok(())
     }
@@ -365,9 +370,10 @@ impl Ledger {
     /// Adds many activities of a user at once. The number may have gone into another since they were recorded.
     pub fn add_activities(&mut self, user: UserNo, activities: Vec<Activity>) -> Result<(), Malformed> {
         let user = self.resolve(user);
-        let shared: Vec<Activity> = activities.into_iter().map(|one| self.texts.share(one)).collect();
-        self.activities.extend(shared.iter().map(|activity| (activity.id.clone(), user)));
-        self.draft(user)?.activities.extend(shared);
+        for activity in &activities {
+            self.doers.add(&activity.id, user);
+        }
+        self.draft(user)?.activities.extend(activities);
         Ok(())
     }
 
@@ -377,15 +383,11 @@ impl Ledger {
         let mut forgotten = 0;
         for user in self.tenant.users_of(is_old) {
             let Ok(facts) = self.draft(user) else { continue };
-            let before = Window { first: UtcDay::from_number(i32::MIN), last: first.plus(-1) };
-            let old: Vec<ActivityId> = facts
-                .activities
-                .days(before)
-                .flat_map(|(_, rows)| rows.iter().map(|a| a.id.clone()))
-                .collect();
+            let before = facts.activities.clone();
             forgotten += facts.activities.expire_before(first) as u64;
-            for id in old {
-                self.activities.remove(&id);
+            let (doers, absorbed) = (&mut self.doers, &self.absorbed);
+            for row in before.iter().take_while(|row| row.day() < first) {
+                doers.remove(row.id, |doer| resolved(absorbed, doer) == user);
             }
         }
         forgotten
@@ -485,14 +487,14 @@ impl Ledger {
             if let Ok(facts) = self.take(*user) {
                 self.forget(*user, &facts);
             }
+        }
+        for user in users {
             self.absorbed.remove(user);
             if let Some(pseudonym) = self.pseudonyms.remove(user) {
                 self.drawn.remove(&pseudonym);
             }
             self.erased.push(*user);
         }
-        // What was theirs alone goes; what others have too is kept by their activities.
-        self.texts = Texts::default();
         Ok(())
     }
 
@@ -506,8 +508,8 @@ impl Ledger {
                 });
             }
         }
-        for activity in facts.activities.iter() {
-            self.activities.remove(&activity.id);
+        for row in facts.activities.iter() {
+            self.doers.remove(row.id, |doer| resolved(&self.absorbed, doer) == user);
         }
         self.due.retain(|due| !facts.alerts.contains_key(&due.alert.id));
         for alert in facts.alerts.keys() {
@@ -539,4 +541,12 @@ impl Ledger {
     fn rules_mut(&mut self) -> &mut TenantRules {
         self.rules.get_or_insert_with(|| (*self.decided.rules).clone())
     }
+}
+
+/// Returns where a number went that turned out to be somebody else.
+fn resolved(absorbed: &HashMap<UserNo, UserNo>, mut user: UserNo) -> UserNo {
+    while let Some(into) = absorbed.get(&user) {
+        user = *into;
+    }
+    user
 }

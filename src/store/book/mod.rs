@@ -8,6 +8,7 @@
 pub mod change;
 pub mod codec;
 pub mod content;
+mod doers;
 pub mod erasure;
 pub mod ledger;
 pub mod people;
@@ -17,4 +18,3 @@ pub mod reviews;
 pub mod state;
 pub mod switch;
 pub mod tenant;
-mod texts;

@@ -62,7 +62,7 @@ const CONFLICT: Outcome = Outcome::Conflict(Conflict::Identity);
 impl Planner<'_> {
     fn judge(&mut self, fact: Fact) -> Judged {
         match fact {
-            Fact::Activity { user, activity } => self.activity(&user, activity),
+            Fact::Activity { user, activity } => self.activity(&user, &activity),
             Fact::User(declaration) => self.declaration(declaration),
             Fact::Policy(policy) => self.policy(policy),
             Fact::Membership { user, policy, intervals } => self.membership(&user, policy, intervals),
@@ -73,17 +73,18 @@ impl Planner<'_> {
 
     /// An activity that was recorded is a duplicate as long as the record still names its user. Where the name is
     /// somebody else's by now, or nobody's, it contradicts what is known.
-    fn activity(&mut self, identity: &Identity, activity: Activity) -> Judged {
-        if let Some(doer) = self.ledger.doer(&activity.id) {
-            let same =
-                |facts: &UserFacts| facts.activities.find(activity.at, &activity.id) == Some(&activity);
+    fn activity(&mut self, identity: &Identity, activity: &Activity) -> Judged {
+        if let Some(doer) = self.ledger.doer(activity.at, &activity.id) {
+            let same = |facts: &UserFacts| {
+                facts.activities.find(activity.at, &activity.id).is_some_and(|kept| kept == *activity)
+            };
             let is_same =
                 self.ledger.look(doer, same).unwrap_or(false) && self.ledger.hits(identity).contains(&doer);
             return Ok(if is_same { Outcome::Duplicate } else { Outcome::Conflict(Conflict::ActivityId) });
         }
         let Some(person) = self.find(identity) else { return Ok(CONFLICT) };
         let (user, _) = self.meet(person, identity)?;
-        self.writing.activity(user, &activity);
+        self.writing.activity(user, activity);
         self.touched.insert(user);
         self.ledger.add_activity(user, activity)?;
         Ok(Outcome::Accepted)

@@ -61,10 +61,10 @@ impl Tenant {
             Fact::Policy(_) => unreachable!("was handled above"),
         };
         if let Fact::Activity { activity, .. } = &fact {
-            let doer = self.users.iter().find(|user| user.activities.iter().any(|a| a.id == activity.id));
+            let doer = self.users.iter().find(|user| user.activities.has(&activity.id));
             if let Some(doer) = doer {
                 let is_named = identity.keys().any(|key| doer.user.identity.has(key));
-                let is_same = is_named && doer.activities.iter().any(|a| a == activity);
+                let is_same = is_named && doer.activities.iter().any(|a| a == *activity);
                 return if is_same { Outcome::Duplicate } else { Outcome::Conflict(Conflict::ActivityId) };
             }
         }
@@ -140,7 +140,7 @@ impl Tenant {
 fn told(user: &mut UserFacts, fact: Fact) -> bool {
     let before = user.clone();
     match fact {
-        Fact::Activity { activity, .. } => user.activities.insert(activity),
+        Fact::Activity { activity, .. } => user.activities.insert(&activity),
         Fact::User(declaration) => declare(&mut user.user, declaration),
         Fact::Membership { policy, intervals, .. } if intervals.is_empty() => {
             user.memberships.remove(&policy);

@@ -22,7 +22,7 @@ use crate::store::book::plan::{Evaluate, plan};
 use crate::store::{StoreError, VersionedSettings};
 use crate::telemetry::METRICS;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -425,7 +425,9 @@ impl Writer {
     fn publish(&mut self, at: DateTime<Utc>) -> Result<u64, Stop> {
         let (mut number, mut parts, mut contents) = (self.index.last_content(), Vec::new(), Vec::new());
         let mut published = Vec::new();
-        for (tenant, ledger) in &self.ledgers {
+        // In one order, that what is exported does not depend on chance.
+        let ledgers: BTreeMap<&TenantId, &Ledger> = self.ledgers.iter().collect();
+        for (tenant, ledger) in ledgers {
             let due = ledger.due();
             if due.is_empty() {
                 continue;

@@ -5,6 +5,8 @@ use super::error::OpenError;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The version of all that is in the folder, which VERSION names. A folder of another is refused.
 pub const FORMAT_VERSION: u32 = 1;
@@ -19,6 +21,10 @@ pub const MOVED: &str = "MOVED";
 pub const MOVING: &str = "MOVING";
 /// The most bytes of VERSION that are looked at.
 const VERSION_BYTES_MAX: u64 = 64;
+
+/// So long a lock is waited for, and so often it is looked at.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 /// A store's folder, locked for as long as this lives.
 #[derive(Debug)]
@@ -65,6 +71,20 @@ impl FolderState {
     }
 }
 
+/// Locks, and waits for whoever holds the lock for a moment: a process that is about to end, or one that this one has just
+/// started, which has all files until it becomes another program.
+fn lock_patiently(lock: &File) -> Result<(), OpenError> {
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_LOOK),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked),
+            Err(TryLockError::Error(error)) => return Err(OpenError::Io(error)),
+        }
+    }
+}
+
 impl Folder {
     /// Opens a folder, making it when there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
@@ -82,11 +102,7 @@ impl Folder {
             .write(true)
             .open(path.join("LOCK"))
             .map_err(OpenError::Io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked),
-            Err(TryLockError::Error(error)) => return Err(OpenError::Io(error)),
-        }
+        lock_patiently(&lock)?;
         let folder = Self { path: path.to_owned(), lock };
         folder.check_version()?;
         Ok(folder)

@@ -374,7 +374,7 @@ fn people_records(tenant: TenantId, people: Vec<Person>) -> Vec<Record> {
     let mut parts = Parts::new(tenant);
     for person in people {
         for activity in person.facts.activities.iter() {
-            parts.activity(person.facts.user.no, activity);
+            parts.activity(person.facts.user.no, &activity.to_activity());
         }
         parts.change(&Change::Brought(Box::new(person)));
     }

@@ -2,6 +2,7 @@
 
 use super::committer::QUEUE_MAX;
 use super::{EmbeddedStore, OpenError, record};
+use crate::domain::activities::Row;
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::settings::Settings;
@@ -84,7 +85,7 @@ async fn an_activity_of_a_leap_second_is_found_again_where_it_was() {
         let activity = Activity { at, ..copied(&at.timestamp().to_string(), 0) };
         commit(&here.open(), tenant(0), vec![did(person("ann"), activity.clone())]).await;
         let ann = known(&here.open(), tenant(0), person("ann")).await;
-        assert_eq!(ann.activities.find(at, &activity.id), Some(&activity));
+        assert_eq!(ann.activities.find(at, &activity.id), Some(Row::of(&activity)));
     }
 }
 
@@ -287,7 +288,7 @@ async fn a_full_queue_refuses_commits_at_once_and_lets_off_wait_with_the_switch_
     let here = Here::new();
     let store: Arc<dyn Store> = Arc::new(
         EmbeddedStore::open_with(here.0.path(), |_, facts, _, _| {
-            if facts.activities.iter().any(|activity| activity.id.as_str() == "0")
+            if facts.activities.iter().any(|activity| activity.id.text() == "0")
                 && facts.activities.len() == 1
             {
                 FULL.wait();

@@ -5,7 +5,6 @@ use super::error::Fault;
 use super::load::{Names, book, ingest_lock, take};
 use super::queries;
 use super::save::Changed;
-use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
@@ -23,7 +22,7 @@ const WEEKS: i64 = 7_405_178;
 /// Commits a batch in one transaction.
 pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault> {
     let done = batch.facts.iter().filter_map(|fact| match fact {
-        Fact::Activity { activity, .. } => Some(activity),
+        Fact::Activity { activity, .. } => Some(activity.day()),
         _ => None,
     });
     make_weeks(shared, done).await?;
@@ -42,8 +41,8 @@ pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault
 }
 
 /// Sees to it that the weeks of activities have partitions, in a transaction of its own.
-pub async fn make_weeks(shared: &Shared, done: impl Iterator<Item = &Activity> + Send) -> Result<(), Fault> {
-    let weeks = done.map(|activity| activity.day().number().div_euclid(WEEK));
+pub async fn make_weeks(shared: &Shared, days: impl Iterator<Item = UtcDay> + Send) -> Result<(), Fault> {
+    let weeks = days.map(|day| day.number().div_euclid(WEEK));
     let weeks: BTreeSet<i32> = weeks.filter(|week| !shared.weeks.contains(week)).collect();
     if weeks.is_empty() {
         return Ok(());

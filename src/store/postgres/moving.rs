@@ -389,8 +389,9 @@ impl Target for PostgresTarget {
 
     async fn put(&mut self, piece: Piece, place: &Place) -> Result<(), MoveError> {
         if let Piece::People(_, people) = &piece {
-            let done = people.iter().flat_map(|person| person.facts.activities.iter());
-            make_weeks(self.0.shared(), done).await?;
+            let rows = people.iter().flat_map(|person| person.facts.activities.iter());
+            let days: Vec<UtcDay> = rows.map(|row| row.day()).collect();
+            make_weeks(self.0.shared(), days.into_iter()).await?;
         }
         let mut client = self.0.client().await?;
         let change = client.transaction().await?;
@@ -480,7 +481,7 @@ async fn put_people(change: &impl GenericClient, tenant: TenantId, people: Vec<P
     for person in people {
         let user = person.facts.user.no;
         for activity in person.facts.activities.iter() {
-            changed.activity(user, activity);
+            changed.activity(user, &activity.to_activity());
         }
         from_no.extend(person.former.iter().map(|(from, _)| i64::from(from.0)));
         into_no.resize(from_no.len(), i64::from(user.0));

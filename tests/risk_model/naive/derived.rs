@@ -4,7 +4,7 @@ use super::Seen;
 use super::insight::{Insight, count};
 use chrono::Duration;
 use riskshare::domain::indicator::ActivityType;
-use riskshare::domain::user::Personal;
+use riskshare::domain::user::PersonalText;
 
 /// The cumulative insight of a day of the last 30, with its count.
 pub fn cumulative(seen: &[Seen], age: i64) -> Option<(Insight, i64)> {
@@ -26,7 +26,7 @@ pub fn cumulative(seen: &[Seen], age: i64) -> Option<(Insight, i64)> {
 
 /// The object name: after the last slash or backslash, trimmed, in lower case.
 #[expect(clippy::disallowed_methods, reason = "the model joins activities by the object's name")]
-pub fn object_of(name: &Personal) -> String {
+pub fn object_of(name: PersonalText<'_>) -> String {
     let mut last = String::new();
     for c in name.spell().chars() {
         if c == '/' || c == '\\' {

@@ -102,7 +102,7 @@ pub fn valid_until(facts: &UserFacts, now: DateTime<Utc>) -> DateTime<Utc> {
 pub fn facts_ahead(facts: &UserFacts, settings: &Settings, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let mut instants: Vec<DateTime<Utc>> = facts.triggers.iter().map(|trigger| trigger.at).collect();
     for activity in facts.activities.iter() {
-        if is_shared(&activity.indicator, settings) {
+        if is_shared(activity.indicator, settings) {
             instants.push(activity.at);
         }
     }

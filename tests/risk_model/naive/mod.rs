@@ -53,8 +53,8 @@ pub fn seen(facts: &UserFacts, settings: &Settings, today: NaiveDate) -> Vec<See
             at: activity.at,
             age,
             indicator: activity.indicator.clone(),
-            shared: is_shared(&activity.indicator, settings),
-            object: derived::object_of(&activity.object_name),
+            shared: is_shared(activity.indicator, settings),
+            object: derived::object_of(activity.object_name()),
             sensitivity: activity.sensitivity,
             unallowed: activity.unallowed_destination,
         });

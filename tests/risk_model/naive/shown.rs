@@ -47,8 +47,8 @@ pub fn timeline(facts: &UserFacts, settings: &Settings, first: NaiveDate, last: 
     let mut rows: Vec<(DateTime<Utc>, String)> = Vec::new();
     for activity in facts.activities.iter() {
         let day = activity.at.date_naive();
-        if first <= day && day <= last && super::is_shared(&activity.indicator, settings) {
-            rows.push((activity.at, activity.id.as_str().to_owned()));
+        if first <= day && day <= last && super::is_shared(activity.indicator, settings) {
+            rows.push((activity.at, activity.id.text()));
         }
     }
     rows.sort();
