@@ -220,7 +220,20 @@ impl Activities {
 
     /// Takes in another person's.
     pub fn absorb(&mut self, other: &Self) {
-        other.iter().for_each(|row| self.add(&row));
+        self.merge(other.iter().collect());
+    }
+
+    /// Adds rows that are in order. Where they are many beside what is known, and not all behind it, all chunks are made
+    /// anew: that costs less than to make room for one after the other.
+    fn merge(&mut self, new: Vec<Row<'_>>) {
+        let is_behind =
+            new.first().zip(self.chunks.last()).is_none_or(|(first, last)| last.last() <= first.place());
+        if is_behind || new.len() * CHUNK_ROWS < self.len() {
+            return new.iter().for_each(|row| self.add(row));
+        }
+        let mut rows: Vec<Row<'_>> = self.iter().chain(new).collect();
+        rows.sort_by(|a, b| a.place().cmp(&b.place()));
+        self.chunks = rows.chunks(CHUNK_ROWS).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
     }
 
     fn add(&mut self, row: &Row<'_>) {
@@ -330,24 +343,11 @@ impl fmt::Debug for Activities {
     }
 }
 
-/// Adds many at once. Where they are many beside what is known, all chunks are made anew: that costs less than to make room
-/// for one after the other.
 impl Extend<Activity> for Activities {
     fn extend<I: IntoIterator<Item = Activity>>(&mut self, all: I) {
         let mut all: Vec<Activity> = all.into_iter().collect();
-        all.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id))); // Then most of them go to the end.
-        let new = all.iter().map(Row::of);
-        let is_behind = all
-            .first()
-            .zip(self.chunks.last())
-            .is_none_or(|(first, last)| last.last() <= Row::of(first).place());
-        if is_behind || all.len() * CHUNK_ROWS < self.len() {
-            return new.for_each(|row| self.add(&row));
-        }
-        let mut rows: Vec<Row<'_>> = self.iter().chain(new).collect();
-        rows.sort_by(|a, b| a.place().cmp(&b.place()));
-        let chunks = rows.chunks(CHUNK_ROWS).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
-        self.chunks = chunks;
+        all.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        self.merge(all.iter().map(Row::of).collect());
     }
 }
 
