@@ -1,0 +1,324 @@
+//! What a user did, in as little memory as it takes: a hundred million activities are what a server is made for.
+//!
+//! Activities stand in chunks of a few dozen, each one piece of memory in which texts that come again are kept once. They
+//! are read as [`Row`]s, which borrow from there, and never as a whole. `row` is what one says, `chunk` how it is kept.
+
+mod chunk;
+mod row;
+
+pub use row::{Row, RowId};
+
+use crate::domain::activity::Activity;
+use crate::domain::ids::ActivityId;
+use crate::domain::time::{UtcDay, Window};
+use chrono::{DateTime, Utc};
+use chunk::Chunk;
+use row::Place;
+use smallvec::SmallVec;
+use std::fmt;
+use std::sync::Arc;
+
+/// The most activities of a chunk. A commit copies the chunk to which it adds, and the list of them.
+const CHUNK_ROWS: usize = 64;
+/// A user's activities, by time, those of one instant by id. Cheap to clone: chunks are shared until one changes.
+#[derive(Clone, Default)]
+pub struct Activities {
+    /// In order, none empty.
+    chunks: SmallVec<[Arc<Chunk>; 1]>,
+}
+
+impl Activities {
+    /// Adds one.
+    pub fn insert(&mut self, activity: &Activity) {
+        self.add(&Row::of(activity));
+    }
+
+    /// Takes in another person's.
+    pub fn absorb(&mut self, other: &Self) {
+        self.merge(other.iter().collect());
+    }
+
+    /// Adds rows that are in order. Where they are many beside what is known, and not all behind it, all chunks are made
+    /// anew: that costs less than to make room for one after the other.
+    fn merge(&mut self, new: Vec<Row<'_>>) {
+        let is_behind =
+            new.first().zip(self.chunks.last()).is_none_or(|(first, last)| last.last() <= first.place());
+        if is_behind || new.len() * CHUNK_ROWS < self.len() {
+            return new.iter().for_each(|row| self.add(row));
+        }
+        let mut rows: Vec<Row<'_>> = self.iter().chain(new).collect();
+        rows.sort_by(|a, b| a.place().cmp(&b.place()));
+        self.chunks = rows.chunks(CHUNK_ROWS).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
+    }
+
+    fn add(&mut self, row: &Row<'_>) {
+        let new = row.place();
+        let behind = self.chunks.partition_point(|chunk| chunk.place(0) <= new);
+        let Some(place) = behind.checked_sub(1).or((!self.chunks.is_empty()).then_some(0)) else {
+            self.chunks.push(Arc::new(Chunk::of([*row])));
+            return;
+        };
+        let chunk = &self.chunks[place];
+        let is_last = place + 1 == self.chunks.len() && chunk.last() <= new;
+        if is_last && chunk.len() < CHUNK_ROWS {
+            Arc::make_mut(&mut self.chunks[place]).push(row);
+        } else if is_last {
+            self.chunks.push(Arc::new(Chunk::of([*row])));
+        } else {
+            let at = chunk.partition_point(|other| other <= new);
+            let mut rows: Vec<Row<'_>> = chunk.rows().collect();
+            rows.insert(at, *row);
+            // Halves, so that the next ones find room.
+            let size = if rows.len() > CHUNK_ROWS { rows.len().div_ceil(2) } else { rows.len() };
+            let new: SmallVec<[Arc<Chunk>; 2]> =
+                rows.chunks(size).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
+            self.chunks.remove(place);
+            self.chunks.insert_many(place, new);
+        }
+    }
+
+    /// Drops the days before `first`, and says how many activities that were.
+    pub fn expire_before(&mut self, first: UtcDay) -> usize {
+        let (before, start) = (self.len(), first.start().timestamp());
+        let old = self.chunks.partition_point(|chunk| chunk.last().seconds < start);
+        self.chunks.drain(..old);
+        if let Some(chunk) = self.chunks.first_mut()
+            && chunk.place(0).seconds < start
+        {
+            let old = chunk.partition_point(|row| row.seconds < start);
+            *chunk = Arc::new(Chunk::of(chunk.rows().skip(old)));
+        }
+        before - self.len()
+    }
+
+    /// Finds the one of that id that happened at that instant.
+    #[must_use]
+    pub fn find(&self, at: DateTime<Utc>, id: &ActivityId) -> Option<Row<'_>> {
+        let place = Place::of(at, RowId::of(id));
+        let chunk = self.chunks.get(self.chunks.partition_point(|chunk| chunk.last() < place))?;
+        let row = chunk.partition_point(|row| row < place);
+        (chunk.place(row) == place).then(|| chunk.row(row))
+    }
+
+    /// Says whether there is one of that id, at whatever instant.
+    #[must_use]
+    pub fn has(&self, id: &ActivityId) -> bool {
+        let id = RowId::of(id);
+        self.chunks.iter().any(|chunk| (0..chunk.len()).any(|row| chunk.place(row).id == id))
+    }
+
+    /// Returns the first day on which there is any.
+    #[must_use]
+    pub fn first_day(&self) -> Option<UtcDay> {
+        self.chunks.first().map(|chunk| chunk.row(0).day())
+    }
+
+    /// Returns all, oldest first; those of one instant by id.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Row<'_>> {
+        self.chunks.iter().flat_map(|chunk| chunk.rows())
+    }
+
+    /// Returns those of a window, oldest first.
+    pub fn within(&self, window: Window) -> impl DoubleEndedIterator<Item = Row<'_>> {
+        let (start, end) = (window.first.start().timestamp(), window.last.plus(1).start().timestamp());
+        let from = self.chunks.partition_point(|chunk| chunk.last().seconds < start);
+        let to = self.chunks.partition_point(|chunk| chunk.place(0).seconds < end).max(from);
+        self.chunks[from..to].iter().flat_map(move |chunk| {
+            let from = chunk.partition_point(|row| row.seconds < start);
+            let to = chunk.partition_point(|row| row.seconds < end).max(from);
+            (from..to).map(|row| chunk.row(row))
+        })
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
+    /// Says whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+}
+
+/// Where chunks end depends on the order of arrival, and means nothing.
+impl PartialEq for Activities {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Activities {}
+
+impl fmt::Debug for Activities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Extend<Activity> for Activities {
+    fn extend<I: IntoIterator<Item = Activity>>(&mut self, all: I) {
+        let mut all: Vec<Activity> = all.into_iter().collect();
+        all.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        self.merge(all.iter().map(Row::of).collect());
+    }
+}
+
+impl FromIterator<Activity> for Activities {
+    fn from_iter<I: IntoIterator<Item = Activity>>(all: I) -> Self {
+        let mut activities = Self::default();
+        activities.extend(all);
+        activities
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunk::SENSITIVITIES;
+    use super::*;
+    use crate::domain::activity::Sensitivity;
+    use crate::domain::indicator::Indicator;
+    use crate::domain::user::Personal;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn at(id: &str, at: &str) -> Activity {
+        Activity {
+            id: ActivityId::new(id).unwrap(),
+            at: at.parse().unwrap(),
+            indicator: Indicator::named("Print"),
+            operation: "".into(),
+            object_name: Personal::default(),
+            destination: Personal::default(),
+            sensitivity: Sensitivity::None,
+            unallowed_destination: false,
+        }
+    }
+
+    fn day(n: i32) -> UtcDay {
+        UtcDay::from_number(20_000 + n)
+    }
+
+    /// Activities of a few days, ids, texts and indicators, so that much comes again.
+    fn activity() -> impl Strategy<Value = Activity> {
+        let id = prop_oneof![
+            (0_u128..40).prop_map(|n| Uuid::from_u128(n << 100 | n).to_string()),
+            (0_u8..20).prop_map(|n| n.to_string()),
+            (0_u128..4).prop_map(|n| Uuid::from_u128(n).to_string().to_uppercase()),
+            (0_u128..4).prop_map(|n| Uuid::from_u128(n).braced().to_string()),
+        ];
+        let text = || "([ab]?|[a-z]{1,300}|.{0,8})";
+        let instant = (0_i64..6, 0_i64..3, prop_oneof![Just(0), 0_u32..2_000_000_000]);
+        let indicator = "(Print|CopyToUSB|Own[a-c])";
+        (id, instant, indicator, [text(), text(), text()], 0_usize..4, any::<bool>()).prop_map(
+            |(
+                id,
+                (days, seconds, nanos),
+                indicator,
+                [operation, object_name, destination],
+                sensitivity,
+                unallowed,
+            )| Activity {
+                id: ActivityId::new(&id).unwrap(),
+                // The last second of a day can be a leap second.
+                at: DateTime::from_timestamp((20_000 + days) * 86_400 + 60 * seconds - 1, nanos).unwrap(),
+                indicator: Indicator::named(&indicator),
+                operation: operation.into(),
+                object_name: Personal::new(&object_name),
+                destination: Personal::new(&destination),
+                sensitivity: SENSITIVITIES[sensitivity],
+                unallowed_destination: unallowed,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_sorted_list_would(
+            all in prop::collection::vec(activity(), 0..400),
+            first in -1_i32..7,
+            days in 0_i32..4,
+            in_order in any::<bool>(),
+        ) {
+            let mut all = all;
+            all.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+            all.dedup_by(|a, b| (a.at, &a.id) == (b.at, &b.id));
+            let mut kept = Activities::default();
+            let mut before = Vec::new();
+            for n in 0..all.len() {
+                before.push(kept.clone());
+                // Every other one first, then the rest.
+                let n = if in_order { n } else { (2 * n) % all.len().max(1) + usize::from(all.len().is_multiple_of(2) && 2 * n >= all.len()) };
+                kept.insert(&all[n]);
+            }
+            for (n, shared) in before.iter().enumerate() {
+                prop_assert_eq!(shared.len(), n);
+            }
+            prop_assert_eq!(kept.iter().map(|row| row.to_activity()).collect::<Vec<_>>(), all.clone());
+            let mut back: Vec<_> = kept.iter().rev().map(|row| row.to_activity()).collect();
+            back.reverse();
+            prop_assert_eq!(&back, &all);
+            prop_assert_eq!(&kept, &all.iter().cloned().collect());
+            let mut halves: Activities = all.iter().step_by(2).cloned().collect();
+            halves.extend(all.iter().skip(1).step_by(2).cloned());
+            prop_assert_eq!(&kept, &halves);
+            prop_assert!(kept.chunks.iter().all(|chunk| (1..=CHUNK_ROWS).contains(&chunk.len())));
+            for one in &all {
+                prop_assert_eq!(kept.find(one.at, &one.id), Some(Row::of(one)));
+                prop_assert!(kept.has(&one.id));
+            }
+            let stranger = ActivityId::new("stranger").unwrap();
+            prop_assert!(!kept.has(&stranger) && kept.find(day(1).start(), &stranger).is_none());
+            let window = Window { first: day(first), last: day(first + days) };
+            let wanted: Vec<_> = all.iter().filter(|one| window.contains(one.day())).cloned().collect();
+            prop_assert_eq!(kept.within(window).map(|row| row.to_activity()).collect::<Vec<_>>(), wanted.clone());
+            prop_assert_eq!(kept.within(window).rev().count(), wanted.len());
+            prop_assert_eq!(kept.first_day(), all.first().map(Activity::day));
+            let (old, new): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.day() < day(first));
+            let mut other = Activities::default();
+            other.absorb(&kept);
+            prop_assert_eq!(kept.expire_before(day(first)), old.len());
+            prop_assert_eq!(&kept, &new.into_iter().collect());
+            other.expire_before(day(first));
+            prop_assert_eq!(kept, other);
+        }
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_their_texts_and_come_out_as_they_went_in() {
+        let texts = [
+            "0",
+            "00000000-0000-0000-0000-00000000000A",
+            "00000000-0000-0000-0000-00000000000a",
+            "a",
+            "{00000000-0000-0000-0000-00000000000a}",
+        ];
+        let ids: Vec<ActivityId> = texts.iter().map(|text| ActivityId::new(text).unwrap()).collect();
+        let rows: Vec<RowId<'_>> = ids.iter().map(RowId::of).collect();
+        assert!(rows.is_sorted());
+        assert_eq!(rows.iter().map(RowId::text).collect::<Vec<_>>(), texts);
+        assert_eq!(rows.iter().filter(|id| matches!(id, RowId::Uuid(_))).count(), 1);
+    }
+
+    #[test]
+    fn what_comes_again_takes_no_more_room() {
+        let one = |n: usize| Activity {
+            object_name: Personal::new("C:\\Users\\john\\Documents\\plan.docx"),
+            destination: Personal::new("https://destination.example.com/"),
+            ..at(&Uuid::from_u128(n as u128).to_string(), &format!("2026-01-02T08:{n:02}:00Z"))
+        };
+        let all: Activities = (0..60).map(one).collect();
+        let bytes: usize = all.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+        assert!(bytes < 60 * 40, "{bytes}");
+    }
+
+    #[test]
+    fn debug_never_prints_a_name() {
+        let mut one = at("a", "2026-01-02T08:00:00Z");
+        one.object_name = Personal::new("john.docx");
+        let all: Activities = [one].into_iter().collect();
+        assert!(!format!("{all:?}").contains("john"));
+    }
+}
