@@ -230,17 +230,7 @@ struct Body<'l> {
 }
 
 impl AuditLine {
-    /// Returns the line after `head`.
-    #[must_use]
-    pub fn after(head: ChainHead, tenant: TenantId, event: AuditEvent) -> Self {
-        let (sequence, previous) = (head.sequence.saturating_add(1), head.hash);
-        let mut line = Self { tenant, sequence, previous, event, hash: LineHash::default() };
-        line.hash = line.computed();
-        line
-    }
-
-    /// Returns the text of the line after `head`, and the head that it is. The same as making the line and then its text,
-    /// which says everything twice.
+    /// Returns the text of the line after `head`, and the head that it is.
     #[must_use]
     pub fn text_after(head: ChainHead, tenant: TenantId, event: &AuditEvent) -> (String, ChainHead) {
         let (sequence, previous) = (head.sequence.saturating_add(1), head.hash);
@@ -489,10 +479,14 @@ mod tests {
         }
     }
 
+    fn line_after(head: ChainHead, tenant: TenantId, event: &AuditEvent) -> AuditLine {
+        AuditLine::read(&AuditLine::text_after(head, tenant, event).0).unwrap()
+    }
+
     fn chain(count: u32) -> Vec<AuditLine> {
         let mut head = ChainHead::default();
         let line = |number| {
-            let line = AuditLine::after(head, tenant(), event(number));
+            let line = line_after(head, tenant(), &event(number));
             head = line.head();
             line
         };
@@ -581,7 +575,7 @@ mod tests {
     #[test]
     fn a_line_put_in_with_a_hash_of_its_own_is_found_behind_it() {
         let mut lines = chain(4);
-        lines[1] = AuditLine::after(lines[0].head(), tenant(), event(9));
+        lines[1] = line_after(lines[0].head(), tenant(), &event(9));
         let texts: Vec<_> = lines.iter().map(|line| line.text().into_bytes()).collect();
         assert_eq!(check(&texts, vec![]), [fault(FaultKind::Unlinked, 3, "line 3")]);
     }
@@ -591,7 +585,7 @@ mod tests {
         let mut head = ChainHead::default();
         let mut forged = Vec::new();
         for number in [1, 9, 3, 4] {
-            let line = AuditLine::after(head, tenant(), event(number));
+            let line = line_after(head, tenant(), &event(number));
             head = line.head();
             forged.push(line.text().into_bytes());
         }

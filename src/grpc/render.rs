@@ -13,7 +13,7 @@ use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey, Personal};
 use crate::engine::reading::{Column, Cursor, Involved, Queue, Reading, Shelf, TimelineQuery};
 use crate::gate::admission::SharingGrant;
 use crate::grpc::page::{Bound, PageTokens};
-use crate::grpc::room::{FRAME_BYTES, ROOM_BYTES, Room};
+use crate::grpc::room::Room;
 use crate::grpc::sheet::{Sheet, SheetWriter, SheetedAlert};
 use crate::pb;
 use chrono::{DateTime, Utc};
@@ -66,38 +66,30 @@ impl Renderer<'_> {
 
     /// Renders alerts with all that the view has, unless that is too much for one answer.
     fn whole(&self, queues: &[(&DlpAlert, Queue)], shelf: &Shelf) -> Option<Vec<SheetedAlert>> {
-        let (mut room, mut alerts) = (ROOM_BYTES, Vec::with_capacity(queues.len()));
-        for (alert, queue) in queues {
-            let alert = self.sheeted(alert, queue, shelf);
-            room = room.checked_sub(alert.encoded_len() + FRAME_BYTES)?;
-            alerts.push(alert);
-        }
-        Some(alerts)
+        let mut room = Room::default();
+        let sheeted = queues.iter().map(|(alert, queue)| self.sheeted(alert, queue, shelf));
+        sheeted.map(|alert| room.fits_bytes(alert.encoded_len()).then_some(alert)).collect()
     }
 
     /// Renders an alert with all that the view has.
     fn sheeted(&self, alert: &DlpAlert, queue: &Queue, shelf: &Shelf) -> SheetedAlert {
-        let bare = self.alert(alert, queue);
-        let sheet = |(mut actor, involved): (pb::Actor, &Involved)| {
-            let size = match self.view {
-                View::Full(size) => Some(size),
-                View::Severity | View::Summary => None,
-            };
+        let size = match self.view {
+            View::Full(size) => Some(size),
+            View::Severity | View::Summary => None,
+        };
+        let mut sheeted = SheetedAlert::from(self.alert(alert, queue));
+        for ((actor, sheet), involved) in sheeted.actors_mut().zip(&queue.involved) {
             let make = || {
                 let sheet = self.sheet(involved, size);
                 let bytes = sheet.bytes.len();
                 (sheet, bytes)
             };
-            let sheet = self.reading.derived(involved, shelf, |sheet: &Sheet| sheet.size == size, make);
+            *sheet = self.reading.derived(involved, shelf, |sheet: &Sheet| sheet.size == size, make);
             let next = sheet.as_ref().and_then(|sheet| sheet.next.as_ref());
-            actor.next_page_token = next
-                .and_then(|next| self.token(involved, &TimelineQuery::default(), next))
-                .unwrap_or_default();
-            (actor, sheet)
-        };
-        let pb::EnrichedAlert { actors, .. } = bare;
-        let actors = actors.into_iter().zip(&queue.involved).map(sheet).collect();
-        SheetedAlert::new(pb::EnrichedAlert { actors: Vec::new(), ..bare }, actors)
+            let token = next.and_then(|next| self.token(involved, &TimelineQuery::default(), next));
+            actor.next_page_token = token.unwrap_or_default();
+        }
+        sheeted
     }
 
     /// Renders what is shown of a person, with at most so many activities.

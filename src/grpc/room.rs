@@ -5,9 +5,9 @@ use prost::Message;
 /// The largest answer about users, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// So much of it is given out; the rest is for what stands around the parts.
-pub const ROOM_BYTES: usize = 3 * 1024 * 1024;
+const ROOM_BYTES: usize = 3 * 1024 * 1024;
 /// What a part costs beside its own bytes: its tag and length.
-pub const FRAME_BYTES: usize = 6;
+const FRAME_BYTES: usize = 6;
 
 /// What is left of an answer's room while its parts are given out.
 pub struct Room(usize);
@@ -27,7 +27,12 @@ impl Room {
     /// Takes the room of a part if it is there. Once a part has found none, no later one does: what an answer holds
     /// is the beginning of what was asked for, without holes.
     pub fn fits(&mut self, part: &impl Message) -> bool {
-        let left = self.0.checked_sub(part.encoded_len() + FRAME_BYTES);
+        self.fits_bytes(part.encoded_len())
+    }
+
+    /// Does so for a part of so many bytes.
+    pub fn fits_bytes(&mut self, length: usize) -> bool {
+        let left = self.0.checked_sub(length + FRAME_BYTES);
         self.0 = left.unwrap_or(0);
         left.is_some()
     }

@@ -13,7 +13,7 @@ use crate::grpc::render;
 use crate::pb;
 use bytes::{BufMut, Bytes};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len, message};
 use std::sync::Arc;
 use tonic::codec::EncodeBuf;
 
@@ -69,10 +69,7 @@ fn put_activity(bytes: &mut Vec<u8>, activity: &Row<'_>, object_name: &str, dest
     let begin = bytes.len();
     bytes.push(0); // Its length, of which most fit into one byte.
     activity.id.with_text(|id| put_text(bytes, 1, id));
-    encode_key(2, WireType::LengthDelimited, bytes);
-    let at = render::timestamp(activity.at);
-    encode_varint(at.encoded_len() as u64, bytes);
-    at.encode_raw(bytes);
+    message::encode(2, &render::timestamp(activity.at), bytes);
     put_text(bytes, 3, activity.indicator.name());
     put_text(bytes, 4, activity.operation());
     put_text(bytes, 5, object_name);
@@ -90,8 +87,7 @@ fn put_activity(bytes: &mut Vec<u8>, activity: &Row<'_>, object_name: &str, dest
 
 fn put_text(bytes: &mut Vec<u8>, tag: u32, text: &str) {
     if !text.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, bytes);
-        encode_varint(text.len() as u64, bytes);
+        begin_field(bytes, tag, text.len());
         bytes.extend_from_slice(text.as_bytes());
     }
 }
@@ -115,9 +111,9 @@ pub struct SheetedAlert {
 pub type SheetedActor = (pb::Actor, Option<Arc<Sheet>>);
 
 impl SheetedAlert {
-    /// Returns the alert with these actors.
-    pub fn new(alert: pb::EnrichedAlert, actors: Vec<SheetedActor>) -> Self {
-        Self { alert, actors }
+    /// Returns its actors, each with the place of its sheet.
+    pub fn actors_mut(&mut self) -> impl Iterator<Item = &mut SheetedActor> {
+        self.actors.iter_mut()
     }
 
     fn actors(&self) -> impl Iterator<Item = (&pb::Actor, &[u8])> {
@@ -145,7 +141,7 @@ impl SheetedAlert {
 impl From<pb::EnrichedAlert> for SheetedAlert {
     fn from(mut alert: pb::EnrichedAlert) -> Self {
         let actors = std::mem::take(&mut alert.actors);
-        Self::new(alert, actors.into_iter().map(|actor| (actor, None)).collect())
+        Self { alert, actors: actors.into_iter().map(|actor| (actor, None)).collect() }
     }
 }
 
@@ -179,10 +175,7 @@ impl SheetedPage {
                     begin_field(buf, RESULT_ALERT, alert.encoded_len());
                     alert.encode_raw(buf);
                 }
-                Err(refusal) => {
-                    begin_field(buf, RESULT_REFUSAL, refusal.encoded_len());
-                    refusal.encode_raw(buf);
-                }
+                Err(refusal) => message::encode(RESULT_REFUSAL, refusal, buf),
             }
         }
     }
@@ -279,7 +272,7 @@ mod tests {
             }
             let bare = pb::EnrichedAlert { actors: Vec::new(), ..plain.clone() };
             let refusal = pb::AlertRefusal { message: "no".into(), ..Default::default() };
-            let mut page = SheetedPage(vec![Ok(SheetedAlert::new(bare, actors)), Ok(plain.clone().into())]);
+            let mut page = SheetedPage(vec![Ok(SheetedAlert { alert: bare, actors }), Ok(plain.clone().into())]);
             let of = |result| pb::EnrichAlertResult { result: Some(result) };
             let alert = || of(pb::enrich_alert_result::Result::Alert(plain.clone()));
             let mut results = vec![alert(), alert()];
