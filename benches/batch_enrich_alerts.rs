@@ -11,12 +11,11 @@ use bench::load::{Calls, Load};
 use bench::program::Program;
 use bench::table::Table;
 use bench::tenant;
-use bench::tenant::Tenant;
+use bench::tenant::{BATCH_ENRICH_ALERTS, Tenant};
 use riskshare::pb;
 use riskshare::pb::enrich_alert_result::Result as Of;
 use std::time::Instant;
 
-const PATH: &str = "/riskshare.v1.AlertEnrichmentService/BatchEnrichAlerts";
 const LOAD: Load = Load { connections: 4, in_flight: 2 };
 const PEOPLE: usize = 1_000_000;
 const ALERTS: usize = 500;
@@ -34,7 +33,7 @@ fn main() -> Result<()> {
 }
 
 async fn measure(options: &Options) -> Result<()> {
-    let (mut server, mut echo) = (Program::riskshare(options)?, Program::echo()?);
+    let server = Program::riskshare(options)?;
     let load = options.load(LOAD);
     let (calls, echoes) = (options.scale(CALLS), options.scale(ECHOES));
     let people = options.scale(PEOPLE);
@@ -42,12 +41,10 @@ async fn measure(options: &Options) -> Result<()> {
     populate(&tenant, people).await?;
 
     let security = options.security(&tenant.id).await?;
-    if let Some(security) = &security {
-        server = server.again(&security.flags())?;
-        echo = Program::secured_echo(security)?;
-    }
-    let others = Calls::new(PATH, (0..calls).map(|n| request(&tenant, people, n))).secured(security.as_ref());
-    let same = Calls::new(PATH, [request(&tenant, people, 0)]).secured(security.as_ref());
+    let (server, echo) = server.beside_echo(security.as_ref())?;
+    let others = Calls::new(BATCH_ENRICH_ALERTS, (0..calls).map(|n| request(&tenant, people, n)))
+        .secured(security.as_ref());
+    let same = Calls::new(BATCH_ENRICH_ALERTS, [request(&tenant, people, 0)]).secured(security.as_ref());
     check(&others.first(&server).await?)?;
     let answer_bytes = others.measure(&server, load, calls).await?.answer_bytes();
     let echoed = others.echoed(answer_bytes);

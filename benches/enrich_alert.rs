@@ -10,11 +10,10 @@ use bench::load::{Calls, Load};
 use bench::program::Program;
 use bench::table::Table;
 use bench::tenant;
-use bench::tenant::Tenant;
+use bench::tenant::{ENRICH_ALERT, Tenant};
 use riskshare::pb;
 use std::ops::Range;
 
-const PATH: &str = "/riskshare.v1.AlertEnrichmentService/EnrichAlert";
 const LOAD: Load = Load { connections: 8, in_flight: 4 };
 const ACTORS: usize = 3;
 /// What each person did, in bursts.
@@ -30,20 +29,17 @@ fn main() -> Result<()> {
 }
 
 async fn measure(options: &Options) -> Result<()> {
-    let (mut server, mut echo) = (Program::riskshare(options)?, Program::echo()?);
+    let server = Program::riskshare(options)?;
     let load = options.load(LOAD);
     let (calls, echoes) = (options.scale(CALLS), options.scale(ECHOES));
     let tenant = Tenant::sharing(&server, 1).await?;
     populate(&tenant, calls * ACTORS).await?;
 
     let security = options.security(&tenant.id).await?;
-    if let Some(security) = &security {
-        server = server.again(&security.flags())?;
-        echo = Program::secured_echo(security)?;
-    }
-    let others = Calls::new(PATH, (0..calls).map(|n| request(&tenant, n * ACTORS..(n + 1) * ACTORS)))
+    let (server, echo) = server.beside_echo(security.as_ref())?;
+    let others = Calls::new(ENRICH_ALERT, (0..calls).map(|n| request(&tenant, n * ACTORS..(n + 1) * ACTORS)))
         .secured(security.as_ref());
-    let same = Calls::new(PATH, [request(&tenant, 0..ACTORS)]).secured(security.as_ref());
+    let same = Calls::new(ENRICH_ALERT, [request(&tenant, 0..ACTORS)]).secured(security.as_ref());
     check(&others.first(&server).await?)?;
     let answer_bytes = others.measure(&server, load, calls).await?.answer_bytes();
     let echoed = others.echoed(answer_bytes);
@@ -81,19 +77,12 @@ fn activity(person: usize, day: usize, n: usize) -> pb::ActivityRecord {
 }
 
 fn request(tenant: &Tenant, people: Range<usize>) -> pb::EnrichAlertRequest {
-    let alert = pb::DlpAlert {
-        alert_id: format!("da-{:08}", people.start),
-        title: "DLP policy (Plans) matched for document 'plan.docx' in OneDrive".to_owned(),
-        policy_name: "Plans".to_owned(),
-        involved_users: people.map(tenant::named).collect(),
-        ..Default::default()
-    };
-    pb::EnrichAlertRequest {
-        tenant_id: tenant.id.clone(),
-        alert: Some(alert),
-        view: pb::EnrichmentView::Full.into(),
-        activity_page_size: 0,
+    let mut request = tenant.alert(people);
+    if let Some(alert) = &mut request.alert {
+        "DLP policy (Plans) matched for document 'plan.docx' in OneDrive".clone_into(&mut alert.title);
+        "Plans".clone_into(&mut alert.policy_name);
     }
+    request
 }
 
 fn check(answer: &pb::EnrichAlertResponse) -> Result<()> {

@@ -11,14 +11,13 @@ use bench::load::{Called, Calls, Load};
 use bench::program::{Program, cpu_of};
 use bench::table::{Sample, Table};
 use bench::tenant;
-use bench::tenant::{Tenant, accepted};
+use bench::tenant::{INGEST_ACTIVITIES, Tenant, accepted};
 use bytes::Bytes;
 use prost::Message;
 use riskshare::pb;
 use std::io::Write;
 use std::time::Instant;
 
-const PATH: &str = "/riskshare.v1.IngestService/IngestActivities";
 const ONE: Load = Load { connections: 1, in_flight: 1 };
 const FOUR: Load = Load { connections: 4, in_flight: 1 };
 const PEOPLE: usize = 100_000;
@@ -78,7 +77,10 @@ struct Feed {
 
 impl Feed {
     fn calls(&mut self, tenant: &Tenant, count: usize) -> Calls {
-        Calls::new(PATH, (0..count).map(|_| tenant.batch((0..BATCH).map(|_| self.next()).collect())))
+        Calls::new(
+            INGEST_ACTIVITIES,
+            (0..count).map(|_| tenant.batch((0..BATCH).map(|_| self.next()).collect())),
+        )
     }
 
     fn next(&mut self) -> pb::ActivityRecord {

@@ -11,13 +11,12 @@ use bench::load::{Calls, Load, OpenLoop};
 use bench::program::Program;
 use bench::table::Table;
 use bench::tenant;
-use bench::tenant::Tenant;
+use bench::tenant::{ENRICH_ALERT, Tenant};
 use riskshare::pb;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-const PATH: &str = "/riskshare.v1.AlertEnrichmentService/EnrichAlert";
 const LOAD: Load = Load { connections: 8, in_flight: 4 };
 const CALLS: usize = 10_000;
 const PEOPLE: usize = 12_000;
@@ -43,7 +42,8 @@ async fn measure(options: &Options) -> Result<()> {
         let burst = |person| (0..ACTIVITIES / DAYS).map(move |n| activity(person, day + n));
         tenant.record((0..people).flat_map(burst).collect()).await?;
     }
-    let calls = Calls::new(PATH, (0..people / ACTORS).map(|n| request(&tenant, n * ACTORS)));
+    let calls =
+        Calls::new(ENRICH_ALERT, (0..people / ACTORS).map(|n| tenant.alert(n * ACTORS..(n + 1) * ACTORS)));
     let count = options.scale(CALLS);
     let feed = Feed::begin(Arc::clone(&tenant), people);
     let full = calls.measure(&server, LOAD, count).await?;
@@ -98,18 +98,4 @@ impl Feed {
 
 fn activity(person: usize, day: usize) -> pb::ActivityRecord {
     tenant::activity(person * DAYS + day, person, tenant::on_day(DAYS - day + 1, person))
-}
-
-fn request(tenant: &Tenant, first: usize) -> pb::EnrichAlertRequest {
-    let alert = pb::DlpAlert {
-        alert_id: format!("da-{first:08}"),
-        involved_users: (first..first + ACTORS).map(tenant::named).collect(),
-        ..Default::default()
-    };
-    pb::EnrichAlertRequest {
-        tenant_id: tenant.id.clone(),
-        alert: Some(alert),
-        view: pb::EnrichmentView::Full.into(),
-        activity_page_size: 0,
-    }
 }

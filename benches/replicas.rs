@@ -13,10 +13,9 @@ use bench::load::{Called, Calls, Load};
 use bench::program::{Program, cpu_of};
 use bench::table::{Sample, Table};
 use bench::tenant;
-use bench::tenant::Tenant;
+use bench::tenant::{BATCH_ENRICH_ALERTS, ENRICH_ALERT, INGEST_ACTIVITIES, Tenant};
 use postgres::{Server, folder, initdb};
 use riskshare::pb;
-use std::ops::Range;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,9 +25,6 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
 
-const ENRICH: &str = "/riskshare.v1.AlertEnrichmentService/EnrichAlert";
-const PAGE: &str = "/riskshare.v1.AlertEnrichmentService/BatchEnrichAlerts";
-const INGEST: &str = "/riskshare.v1.IngestService/IngestActivities";
 const READS: Load = Load { connections: 8, in_flight: 2 };
 const WRITES: Load = Load { connections: 4, in_flight: 1 };
 const PEOPLE: usize = 6_000;
@@ -89,8 +85,8 @@ impl Bench {
         let count = options.scale(ENRICH_CALLS);
         let alerts = people / ACTORS;
         let first = |n: usize| n % alerts * ACTORS;
-        let calls = (0..count).map(|n| alert_of(tenant, first(n)..first(n) + ACTORS));
-        let calls = Calls::new(ENRICH, calls);
+        let calls = (0..count).map(|n| tenant.alert(first(n)..first(n) + ACTORS));
+        let calls = Calls::new(ENRICH_ALERT, calls);
         let answer: pb::EnrichAlertResponse = calls.first(&self.replicas[0]).await?;
         let alert = answer.alert.context("no alert")?;
         ensure!(alert.actors.iter().all(|actor| actor.activities.len() == DAYS * BURST), "other activities");
@@ -116,7 +112,7 @@ impl Bench {
                 activity_page_size: 0,
             }
         };
-        let calls = Calls::new(PAGE, (0..count).map(page));
+        let calls = Calls::new(BATCH_ENRICH_ALERTS, (0..count).map(page));
         let asked = |page| (0..ALERTS * INVOLVED).map(|n| upn(person(page, n))).collect();
         self.reads(
             "a page of 500",
@@ -169,10 +165,10 @@ impl Bench {
         for _ in 0..options.rounds() {
             let raw = self.raw.write(Arc::new(batches(tenant)));
             table.add("SQL", self.with_database(raw).await?);
-            let calls = Calls::new(INGEST, batches(tenant));
+            let calls = Calls::new(INGEST_ACTIVITIES, batches(tenant));
             table.add("embedded", calls.measure(&self.embedded, WRITES, count).await?);
             for (name, replicas) in REPLICAS {
-                let calls = Calls::new(INGEST, batches(tenant));
+                let calls = Calls::new(INGEST_ACTIVITIES, batches(tenant));
                 let measured = calls.measure_all(&self.replicas[..replicas], WRITES, count);
                 table.add(name, self.with_database(measured).await?);
             }
@@ -225,20 +221,6 @@ fn deeds(person: usize, day: usize) -> impl Iterator<Item = pb::ActivityRecord> 
         let number = (person * DAYS + day) * BURST + n;
         tenant::activity(number, person, tenant::on_day(10 * (DAYS - day), person + 600 * n))
     })
-}
-
-fn alert_of(tenant: &Tenant, people: Range<usize>) -> pb::EnrichAlertRequest {
-    let alert = pb::DlpAlert {
-        alert_id: format!("da-{:08}", people.start),
-        involved_users: people.map(tenant::named).collect(),
-        ..Default::default()
-    };
-    pb::EnrichAlertRequest {
-        tenant_id: tenant.id.clone(),
-        alert: Some(alert),
-        view: pb::EnrichmentView::Full.into(),
-        activity_page_size: 0,
-    }
 }
 
 fn upn(person: usize) -> String {

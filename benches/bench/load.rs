@@ -24,6 +24,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
 /// What stands before a message: whether it is compressed, and its length.
 const FRAME_HEAD_BYTES: usize = 5;
 
+/// A connection, and what stands before the bytes of a call on it.
+type Connection = (SendRequest<Bytes>, Request<()>);
+
 /// How many calls are made at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
@@ -87,10 +90,7 @@ impl Calls {
 
     /// Does so with connections to several programs in turn.
     pub async fn measure_all(&self, programs: &[Program], load: Load, count: usize) -> Result<Sample> {
-        let mut connections = Vec::new();
-        for program in programs.iter().cycle().take(load.connections) {
-            connections.push((self.connect(program.address()).await?, self.request(program.address())?));
-        }
+        let connections = self.connections(programs, load.connections).await?;
         let callers = connections.iter().flat_map(|one| std::iter::repeat_n(one, load.in_flight));
         let (next, mut running) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         let (cpu, begun) = (cpu_of_all(programs)?, Instant::now());
@@ -104,6 +104,15 @@ impl Calls {
             calls.append(&mut done??);
         }
         Ok(Sample::new(calls, begun.elapsed(), cpu_of_all(programs)?.saturating_sub(cpu)))
+    }
+
+    /// Connects so many times to programs in turn, and returns with each connection what is asked over it.
+    async fn connections(&self, programs: &[Program], count: usize) -> Result<Vec<Connection>> {
+        let mut connections = Vec::new();
+        for program in programs.iter().cycle().take(count) {
+            connections.push((self.connect(program.address()).await?, self.request(program.address())?));
+        }
+        Ok(connections)
     }
 
     fn request(&self, address: SocketAddr) -> Result<Request<()>> {
@@ -148,10 +157,7 @@ pub struct OpenLoop {
 impl Calls {
     /// Makes `count` calls at a steady rate. Each takes from the instant at which it was to begin.
     pub async fn measure_at(&self, program: &Program, load: &OpenLoop, count: usize) -> Result<Sample> {
-        let mut connections = Vec::new();
-        for _ in 0..load.connections {
-            connections.push((self.connect(program.address()).await?, self.request(program.address())?));
-        }
+        let connections = self.connections(std::slice::from_ref(program), load.connections).await?;
         let mut running = JoinSet::new();
         let (cpu, begun) = (program.cpu()?, tokio::time::Instant::now());
         for n in 0..count {

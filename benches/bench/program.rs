@@ -50,6 +50,14 @@ impl Program {
         Self::start(command, None).context("a replica did not start")
     }
 
+    /// Returns the server and an echo, both of them secured if that is given: then the server is started anew.
+    pub fn beside_echo(self, security: Option<&Security>) -> Result<(Self, Self)> {
+        match security {
+            None => Ok((self, Self::echo()?)),
+            Some(security) => Ok((self.again(&security.flags())?, Self::secured_echo(security)?)),
+        }
+    }
+
     /// Starts the echo with the runtime and transport of `riskshare serve`.
     pub fn echo() -> Result<Self> {
         Self::echo_of("ours")
@@ -61,7 +69,7 @@ impl Program {
     }
 
     /// Starts the echo with the runtime and transport of `riskshare serve`, which speaks TLS.
-    pub fn secured_echo(security: &Security) -> Result<Self> {
+    fn secured_echo(security: &Security) -> Result<Self> {
         let [certificate, _] = security.files();
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--echo", "ours", "--certificate"]).arg(certificate);

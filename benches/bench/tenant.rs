@@ -26,6 +26,13 @@ const DEEDS: [(&str, &str); 5] = [
     ("CopyToPersonalCloud", "FileUploadedToCloud"),
 ];
 
+/// The path of `EnrichAlert`.
+pub const ENRICH_ALERT: &str = "/riskshare.v1.AlertEnrichmentService/EnrichAlert";
+/// The path of `BatchEnrichAlerts`.
+pub const BATCH_ENRICH_ALERTS: &str = "/riskshare.v1.AlertEnrichmentService/BatchEnrichAlerts";
+/// The path of `IngestActivities`.
+pub const INGEST_ACTIVITIES: &str = "/riskshare.v1.IngestService/IngestActivities";
+
 /// A tenant that shares, of a server that is measured.
 pub struct Tenant {
     channel: Channel,
@@ -98,6 +105,21 @@ impl Tenant {
     /// Returns the request that records activities.
     pub fn batch(&self, activities: Vec<pb::ActivityRecord>) -> pb::IngestActivitiesRequest {
         pb::IngestActivitiesRequest { tenant_id: self.id.clone(), activities, raw_records: Vec::new() }
+    }
+
+    /// Returns the question about an alert that involves people, in full.
+    pub fn alert(&self, people: Range<usize>) -> pb::EnrichAlertRequest {
+        let alert = pb::DlpAlert {
+            alert_id: format!("da-{:08}", people.start),
+            involved_users: people.map(named).collect(),
+            ..Default::default()
+        };
+        pb::EnrichAlertRequest {
+            tenant_id: self.id.clone(),
+            alert: Some(alert),
+            view: pb::EnrichmentView::Full.into(),
+            activity_page_size: 0,
+        }
     }
 
     async fn set(&self, field: &str, settings: pb::Settings) -> Result<()> {
