@@ -128,6 +128,35 @@ impl Chunk {
         if flags & UUID == 0 { from.behind(1) } else { Reader { at: from.at + 16, ..from } }
     }
 
+    /// Writes it as it is kept. No format for long: another build may keep it in another way.
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        for count in [self.bytes.len(), self.starts.len(), self.others.len()] {
+            out.extend_from_slice(&u32::try_from(count).expect("less than 4 GiB").to_le_bytes());
+        }
+        out.extend_from_slice(&self.bytes);
+        self.starts.iter().for_each(|start| out.extend_from_slice(&start.to_le_bytes()));
+        for other in &self.others {
+            let name = other.name().as_bytes();
+            out.extend_from_slice(&u32::try_from(name.len()).expect("less than 4 GiB").to_le_bytes());
+            out.extend_from_slice(name);
+        }
+    }
+
+    /// Reads what [`Chunk::pack`] wrote, or nothing when there is less.
+    pub(super) fn unpack(from: &mut &[u8]) -> Option<Self> {
+        let [bytes, starts, others] = [number(from)?, number(from)?, number(from)?];
+        let bytes = take(from, bytes)?.to_vec();
+        let starts = take(from, starts.checked_mul(4)?)?.chunks_exact(4);
+        let starts =
+            starts.map(|start| u32::from_le_bytes([start[0], start[1], start[2], start[3]])).collect();
+        let mut chunk = Self { bytes, starts, others: Vec::new() };
+        for _ in 0..others {
+            let length = number(from)?;
+            chunk.others.push(Indicator::named(std::str::from_utf8(take(from, length)?).ok()?));
+        }
+        Some(chunk)
+    }
+
     /// Adds a row behind all others.
     #[expect(clippy::disallowed_methods, reason = "what is hidden stays hidden in here")]
     pub(super) fn push(&mut self, row: &Row<'_>) {
@@ -210,6 +239,17 @@ impl Chunk {
         }
         self.bytes.push(number.to_le_bytes()[0]);
     }
+}
+
+fn take<'b>(from: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
+    let (taken, rest) = from.split_at_checked(count)?;
+    *from = rest;
+    Some(taken)
+}
+
+fn number(from: &mut &[u8]) -> Option<usize> {
+    let number = u32::from_le_bytes(take(from, 4)?.try_into().ok()?);
+    usize::try_from(number).ok()
 }
 
 pub(super) const SENSITIVITIES: [Sensitivity; 4] =

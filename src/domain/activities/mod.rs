@@ -10,6 +10,7 @@ pub use row::{Row, RowId};
 
 use crate::domain::activity::Activity;
 use crate::domain::ids::ActivityId;
+use crate::domain::indicator::taxonomy;
 use crate::domain::time::{UtcDay, Window};
 use chrono::{DateTime, Utc};
 use chunk::Chunk;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 
 /// The most activities of a chunk. A commit copies the chunk to which it adds, and the list of them.
 const CHUNK_ROWS: usize = 64;
+/// Another number whenever a chunk is kept in another way.
+const LAYOUT: u32 = 1;
+
 /// A user's activities, by time, those of one instant by id. Cheap to clone: chunks are shared until one changes.
 #[derive(Clone, Default)]
 pub struct Activities {
@@ -128,6 +132,28 @@ impl Activities {
             let to = chunk.partition_point(|row| row.seconds < end).max(from);
             (from..to).map(|row| chunk.row(row))
         })
+    }
+
+    /// Writes them as they are kept, for a build that keeps them in the same way: see [`Activities::layout`].
+    pub fn pack(&self, out: &mut Vec<u8>) {
+        self.chunks.iter().for_each(|chunk| chunk.pack(out));
+    }
+
+    /// Reads what [`Activities::pack`] wrote, to the last byte, or nothing when it is something else. It does not look at
+    /// what rows say: whoever kept the bytes knows that they are those.
+    #[must_use]
+    pub fn unpack(mut from: &[u8]) -> Option<Self> {
+        let mut chunks = SmallVec::new();
+        while !from.is_empty() {
+            chunks.push(Arc::new(Chunk::unpack(&mut from)?));
+        }
+        Some(Self { chunks })
+    }
+
+    /// Returns a text that differs wherever activities are kept in another way.
+    #[must_use]
+    pub fn layout() -> String {
+        taxonomy().fold(format!("{LAYOUT}"), |layout, indicator| layout + "," + indicator.name())
     }
 
     /// Returns how many there are.
@@ -277,6 +303,10 @@ mod tests {
             prop_assert_eq!(kept.within(window).rev().count(), wanted.len());
             prop_assert_eq!(kept.first_day(), all.first().map(Activity::day));
             let (old, new): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.day() < day(first));
+            let mut packed = Vec::new();
+            kept.pack(&mut packed);
+            prop_assert_eq!(Activities::unpack(&packed), Some(kept.clone()));
+            prop_assert!(packed.is_empty() || Activities::unpack(&packed[..packed.len() - 1]).is_none());
             let mut other = Activities::default();
             other.absorb(&kept);
             prop_assert_eq!(kept.expire_before(day(first)), old.len());
@@ -312,6 +342,25 @@ mod tests {
         let all: Activities = (0..60).map(one).collect();
         let bytes: usize = all.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
         assert!(bytes < 60 * 40, "{bytes}");
+    }
+
+    /// A change of this layout needs another number, and then another text here.
+    #[test]
+    fn the_layout_is_what_its_number_says() {
+        let mut packed = Vec::new();
+        let one = Activity {
+            indicator: Indicator::named("Own"),
+            object_name: Personal::new("a"),
+            destination: Personal::new("b"),
+            ..at("x", "2026-01-02T08:00:00.5Z")
+        };
+        [one.clone(), one].into_iter().collect::<Activities>().pack(&mut packed);
+        let hex = packed.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let kept = concat!(
+            "2a000000020000000100000030007b57690000000000000065cd1d0278000261026230007b576900000000",
+            "00000065cd1d02780025290000000016000000030000004f776e"
+        );
+        assert_eq!((LAYOUT, hex.as_str()), (1, kept));
     }
 
     #[test]

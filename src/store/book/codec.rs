@@ -24,6 +24,11 @@ impl Encoder {
         self.bytes
     }
 
+    /// Returns how many bytes were written.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Writes a byte.
     pub fn byte(&mut self, byte: u8) {
         self.bytes.push(byte);

@@ -21,8 +21,8 @@ impl Doers {
     }
 
     /// Notes that a user did an activity.
-    pub fn add(&mut self, id: &ActivityId, user: UserNo) {
-        let hash = self.hash(RowId::of(id));
+    pub fn add(&mut self, id: RowId<'_>, user: UserNo) {
+        let hash = self.hash(id);
         self.table.insert_unique(spread(hash), (hash, user), |(hash, _)| spread(*hash));
     }
 
@@ -63,7 +63,7 @@ mod tests {
     fn whoever_did_something_is_found_until_it_is_forgotten() {
         let mut doers = Doers::default();
         for (id, user) in ids().iter().zip(0..) {
-            doers.add(id, UserNo(user));
+            doers.add(RowId::of(id), UserNo(user));
         }
         for (id, user) in ids().iter().zip(0..) {
             assert!(doers.of(id).any(|found| found == UserNo(user)));

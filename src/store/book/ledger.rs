@@ -6,14 +6,16 @@ use super::change::Change;
 use super::codec::Malformed;
 use super::doers::Doers;
 use super::erasure::Erasure;
+use super::image::Image;
 use super::person::Person;
 use super::reviews::Review;
 use super::tenant::{Decided, Shown, Tenant};
+use crate::domain::activities::RowId;
 use crate::domain::activity::Activity;
 use crate::domain::content::{AlertRecord, Due};
 use crate::domain::facts::{TenantRules, UserFacts};
 use crate::domain::ids::{ActivityId, PolicyId, RiskAlertId};
-use crate::domain::known_facts::{KnownFacts, SharedFacts};
+use crate::domain::known_facts::KnownFacts;
 use crate::domain::pseudonym::Pseudonym;
 use crate::domain::risk_alert::RiskAlert;
 use crate::domain::time::UtcDay;
@@ -106,8 +108,8 @@ impl Ledger {
         Self { activities, alerts, members, next, decided, offered, ..Self::new(tenant) }
     }
 
-    /// Returns the numbers that turned out to be somebody else, by whom they are now.
-    pub fn former(&self) -> BTreeMap<UserNo, Vec<UserNo>> {
+    /// Returns all that is shown of the tenant, and what is due.
+    pub fn image(&self) -> Image {
         let mut former: BTreeMap<UserNo, Vec<UserNo>> = BTreeMap::new();
         for from in self.absorbed.keys() {
             former.entry(self.resolve(*from)).or_default().push(*from);
@@ -115,27 +117,18 @@ impl Ledger {
         for numbers in former.values_mut() {
             numbers.sort_unstable();
         }
-        former
-    }
-
-    /// Returns all that is kept of a user who had these numbers too.
-    pub fn person(&self, user: UserNo, former: &[UserNo]) -> Option<Person> {
-        let facts = UserFacts::clone(&*self.tenant.facts(user)?);
-        let reviews = facts.alerts.keys().filter_map(|alert| {
-            let review = self.tenant.reviews.get(alert)?;
-            Some((alert.clone(), Review { user, ..Review::clone(&review) }))
-        });
-        Some(Person {
-            pseudonym: *self.pseudonyms.get(&user)?,
-            former: former.iter().map(|from| (*from, self.pseudonyms.get(from).copied())).collect(),
-            reviews: reviews.collect(),
-            facts,
-        })
-    }
-
-    /// Returns what is due for export, of users as they are numbered now.
-    pub fn waiting(&self) -> impl ExactSizeIterator<Item = Due> {
-        self.due.iter().map(|due| Due { user: self.resolve(due.user), ..due.clone() })
+        Image {
+            tenant: self.tenant.id,
+            settings: self.tenant.settings(),
+            epoch: self.tenant.switch.epoch().number(),
+            next: self.next_user(),
+            rules: self.tenant.decided().rules,
+            due: self.due.iter().map(|due| Due { user: self.resolve(due.user), ..due.clone() }).collect(),
+            users: self.tenant.everybody(),
+            former,
+            pseudonyms: self.pseudonyms.clone(),
+            reviews: self.tenant.reviews.all(),
+        }
     }
 
     /// Takes out what became due for export.
@@ -287,6 +280,9 @@ impl Ledger {
     fn bring(&mut self, person: Person) -> Result<(), Malformed> {
         let Person { facts, pseudonym, former, reviews } = person;
         let no = facts.user.no;
+        for row in facts.activities.iter() {
+            self.doers.add(row.id, no);
+        }
         for key in facts.user.identity.keys() {
             self.keys.insert(key.clone(), Some(no));
         }
@@ -362,7 +358,7 @@ impl Ledger {
 
     /// Adds one activity.
     pub fn add_activity(&mut self, user: UserNo, activity: &Activity) -> Result<(), Malformed> {
-        self.doers.add(&activity.id, user);
+        self.doers.add(RowId::of(&activity.id), user);
         self.draft(user)?.activities.insert(activity);
         Ok(())
     }
@@ -371,7 +367,7 @@ impl Ledger {
     pub fn add_activities(&mut self, user: UserNo, activities: Vec<Activity>) -> Result<(), Malformed> {
         let user = self.resolve(user);
         for activity in &activities {
-            self.doers.add(&activity.id, user);
+            self.doers.add(RowId::of(&activity.id), user);
         }
         self.draft(user)?.activities.extend(activities);
         Ok(())
@@ -379,9 +375,12 @@ impl Ledger {
 
     /// Forgets activities of days before `first`, and returns how many.
     pub fn expire_before(&mut self, first: UtcDay) -> u64 {
-        let is_old = |facts: &SharedFacts| facts.activities.first_day().is_some_and(|day| day < first);
+        let is_old = |facts: &UserFacts| facts.activities.first_day().is_some_and(|day| day < first);
+        let drafts = self.users.values().filter(|facts| is_old(facts)).map(|facts| facts.user.no);
+        let mut old: BTreeSet<UserNo> = drafts.collect();
+        old.extend(self.tenant.users_of(|facts| is_old(facts)));
         let mut forgotten = 0;
-        for user in self.tenant.users_of(is_old) {
+        for user in old {
             let Ok(facts) = self.draft(user) else { continue };
             let before = facts.activities.clone();
             forgotten += facts.activities.expire_before(first) as u64;

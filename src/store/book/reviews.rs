@@ -9,7 +9,7 @@ use crate::store::AlertCursor;
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -71,6 +71,11 @@ impl Reviews {
     /// Returns what is kept of an alert.
     pub fn get(&self, alert: &RiskAlertId) -> Option<Arc<Review>> {
         self.by_id.get(alert).map(|review| Arc::clone(&review))
+    }
+
+    /// Returns what is kept of all alerts.
+    pub fn all(&self) -> HashMap<RiskAlertId, Arc<Review>> {
+        self.by_id.iter().map(|review| (review.key().clone(), Arc::clone(review.value()))).collect()
     }
 
     /// Returns the next alerts behind a cursor, at most `count`.

@@ -171,6 +171,11 @@ impl Tenant {
         places.into_iter().filter(is_behind).take(count).collect()
     }
 
+    /// Returns everybody, by number.
+    pub fn everybody(&self) -> Vec<SharedFacts> {
+        self.seen().people.iter().cloned().collect()
+    }
+
     /// Returns the users of whom `wanted` holds.
     pub fn users_of(&self, wanted: impl Fn(&SharedFacts) -> bool) -> Vec<UserNo> {
         self.seen().people.iter().filter(|facts| wanted(facts)).map(|facts| facts.user.no).collect()

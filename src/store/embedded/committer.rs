@@ -1,6 +1,7 @@
 //! The one thread that writes. What waits is committed together: one sync for all.
 
 use super::audit;
+use super::checkpoints::Checkpoints;
 use super::erasure::Without;
 use super::folder::Folder;
 use super::index::Index;
@@ -95,6 +96,8 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply<Result<(), Undecided>>,
     },
+    /// Stop, for the log is not what was written.
+    Break(String),
     /// Make everything durable and stop.
     Stop,
 }
@@ -119,6 +122,8 @@ pub struct Writer {
     pub evaluate: Evaluate,
     /// The way into the audit log.
     pub lines: SyncSender<audit::Command>,
+    /// The checkpoints of the log.
+    pub checkpoints: Checkpoints,
 }
 
 impl Committer {
@@ -222,7 +227,10 @@ impl Writer {
         while let Ok(first) = queue.recv() {
             match self.serve(first, queue) {
                 Ok(()) => {}
-                Err(Stop::Asked) => break,
+                Err(Stop::Asked) => {
+                    self.checkpoints.finish(&mut self.log, &self.folder, &self.ledgers, &self.index);
+                    break;
+                }
                 Err(Stop::Broken(error)) => return tracing::error!(%error, "the store stops writing"),
             }
         }
@@ -265,6 +273,7 @@ impl Writer {
             }
             Command::Expire(first, reply) => {
                 let forgotten = self.expire_before(first)?;
+                self.checkpoints.go_on(&mut self.log, &self.folder, &self.ledgers, &self.index);
                 let _ = reply.send(Ok(forgotten));
                 Ok(())
             }
@@ -297,6 +306,7 @@ impl Writer {
                 let _ = reply.send(decided);
                 Ok(())
             }
+            Command::Break(why) => Err(Stop::Broken(StoreError::Unavailable(why))),
             Command::Stop => Err(Stop::Asked),
         }
     }
@@ -374,12 +384,14 @@ impl Writer {
         let mut last = Encoder::default();
         last.uuid(tenant.uuid());
         change.write(&mut last);
+        self.checkpoints.give_up();
         let without = Without { tenant, erasure };
         self.log.write_anew(&self.folder, &without, &last.finish())?;
         let ledger = self.ledger(tenant);
         ledger.apply(change)?;
         ledger.show();
         self.index.contents.forget(tenant, &erasure.numbers);
+        self.checkpoints.go_on(&mut self.log, &self.folder, &self.ledgers, &self.index);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! how far the log reached at least, CURRENT which log it is, MOVED and MOVING that the store is not to be served.
 
 use super::error::OpenError;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub const FORMAT_VERSION: u32 = 1;
 const VERSION: &str = "riskshare embedded store 1\n";
 /// The folder of the first log. Later ones have their number behind it.
 const LOG: &str = "log";
+/// The checkpoint of a log has this name, and the log's number behind it.
+const CHECKPOINT: &str = "checkpoint";
 /// Marks a store that was moved elsewhere, or is being moved.
 pub const MOVED: &str = "MOVED";
 /// Marks a store into which another one is being moved.
@@ -127,17 +130,28 @@ impl Folder {
     }
 
     /// Returns where the log is. A log that was written anew has another folder than the one before; what an
-    /// interrupted change of logs left behind is removed.
+    /// interrupted change of logs left behind is removed, and with it the checkpoint of a log that is gone.
     pub fn log(&self) -> Result<PathBuf, OpenError> {
         let current = self.generation()?;
         for entry in fs::read_dir(&self.path).map_err(OpenError::Io)? {
-            let name = entry.map_err(OpenError::Io)?.file_name();
-            let is_log = name.to_str().is_some_and(|name| name == LOG || name.starts_with("log."));
-            if is_log && self.path.join(&name) != self.log_of(current) {
-                fs::remove_dir_all(self.path.join(name)).map_err(OpenError::Io)?;
+            let path = entry.map_err(OpenError::Io)?.path();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            if (name == LOG || name.starts_with("log.")) && path != self.log_of(current) {
+                fs::remove_dir_all(path).map_err(OpenError::Io)?;
+            } else if name.starts_with(CHECKPOINT) && path != self.checkpoint_of(current) {
+                fs::remove_file(path).map_err(OpenError::Io)?;
             }
         }
         Ok(self.log_of(current))
+    }
+
+    /// Returns where the checkpoint of the log is, if there is one.
+    pub fn checkpoint(&self) -> Result<PathBuf, OpenError> {
+        Ok(self.checkpoint_of(self.generation()?))
+    }
+
+    fn checkpoint_of(&self, generation: u64) -> PathBuf {
+        self.path.join(format!("{CHECKPOINT}.{generation}"))
     }
 
     /// Returns where the next log is to be written, which is no log before [`Folder::go_on`].
@@ -149,12 +163,11 @@ impl Folder {
         Ok(path)
     }
 
-    /// Goes on in the next log, durably, and returns where the one before is, which may then go.
-    pub fn go_on(&self) -> Result<PathBuf, OpenError> {
+    /// Goes on in the next log, durably. [`Folder::log`] removes the one before.
+    pub fn go_on(&self) -> Result<(), OpenError> {
         let current = self.generation()?;
         self.sync().map_err(OpenError::Io)?;
-        self.place("CURRENT", &format!("{}\n", current + 1)).map_err(OpenError::Io)?;
-        Ok(self.log_of(current))
+        self.place("CURRENT", &format!("{}\n", current + 1)).map_err(OpenError::Io)
     }
 
     fn log_of(&self, generation: u64) -> PathBuf {
@@ -398,10 +411,12 @@ mod tests {
         assert_eq!(folder.log().unwrap(), old, "before it goes on");
         assert!(old.exists() && !next.exists());
         let next = make(folder.next_log().unwrap());
-        assert_eq!(folder.go_on().unwrap(), old);
-        assert!(old.exists() && next.exists());
+        let checkpoint = folder.checkpoint().unwrap();
+        fs::write(&checkpoint, "").unwrap();
+        folder.go_on().unwrap();
+        assert!(old.exists() && next.exists() && checkpoint.exists());
         assert_eq!(folder.log().unwrap(), next, "after it went on");
-        assert!(!old.exists() && next.exists());
+        assert!(!old.exists() && next.exists() && !checkpoint.exists());
         fs::write(at.path().join("CURRENT"), "two").unwrap();
         assert!(matches!(folder.log(), Err(OpenError::Damaged(_))));
     }

@@ -15,8 +15,10 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The partition of facts that are no activities.
 const FACTS: &str = "facts";
@@ -37,6 +39,9 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The journal's size at which old partitions are written to tables. Bounds the time to open.
 const JOURNAL_BYTES_MAX: u64 = 256 << 20;
 
+/// What is wrong with a log whose records do not add up.
+const NOT_WHOLE: &str = "records are missing, or are there twice";
+
 /// The log.
 pub struct Log {
     database: Database,
@@ -46,6 +51,17 @@ pub struct Log {
     head: Head,
     /// The number of the last record.
     last: u64,
+    /// The bytes of payloads that are in no checkpoint.
+    behind: u64,
+}
+
+/// How far a log reached at some time, and what it held then.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Extent {
+    /// The number of the last record.
+    pub last: u64,
+    /// The records and the activities of each bucket that was there, by the name of its partition.
+    pub buckets: BTreeMap<String, (u64, u64)>,
 }
 
 /// What is dropped as a whole, once it is old.
@@ -112,6 +128,8 @@ pub struct Part {
 pub trait Replay {
     /// Takes in the changes of a record.
     fn facts(&mut self, payload: &[u8]) -> Result<(), OpenError>;
+    /// Forgets activities of days before this one: they were dropped since they were taken in.
+    fn forget_before(&mut self, first: UtcDay);
     /// Takes in a bucket's records and returns how many activities they hold.
     fn bucket(
         &mut self,
@@ -169,17 +187,23 @@ impl Log {
     /// fjall 3.1 meets some damage with a failed assertion. That is damage too, not a reason to abort: nothing that
     /// it was building is used afterwards.
     pub fn open(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::recover(folder, replay)));
+        Self::open_behind(folder, &Extent::default(), replay)
+    }
+
+    /// Opens the log of a folder and replays what came since it reached `known`, which has been taken in; but all of what
+    /// was exported, which nobody has taken in. What came before is not looked at: see [`Log::records`].
+    pub fn open_behind(folder: &Folder, known: &Extent, replay: &mut impl Replay) -> Result<Self, OpenError> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::recover(folder, known, replay)));
         opened.unwrap_or_else(|_| Err(OpenError::damaged("the log cannot be recovered")))
     }
 
-    fn recover(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
+    fn recover(folder: &Folder, known: &Extent, replay: &mut impl Replay) -> Result<Self, OpenError> {
         let head = folder.head()?;
         let database = database(&folder.log()?)?;
         let facts = database.keyspace(FACTS, options)?;
         let notes = database.keyspace(NOTES, options)?;
-        let mut log = Self { database, facts, notes, buckets: BTreeMap::new(), head, last: 0 };
-        log.read(replay)?;
+        let mut log = Self { database, facts, notes, buckets: BTreeMap::new(), head, last: 0, behind: 0 };
+        log.read(known, replay)?;
         if log.head.is_new() {
             log.head.begin().map_err(OpenError::Io)?;
         }
@@ -254,6 +278,7 @@ impl Log {
         }
         for part in parts {
             self.last += 1;
+            self.behind += part.payload.len() as u64;
             let partition = match part.bucket {
                 None => self.facts.clone(),
                 Some(bucket) => self.count_in(bucket, part.activities)?,
@@ -289,25 +314,27 @@ impl Log {
         last: &[u8],
     ) -> Result<(), RewriteFailed> {
         let mut next = Self::like(self, &folder.next_log()?)?;
-        copy_records(&self.facts, &next.facts, &mut |payload| rewrite.facts(payload))?;
+        let (_, bytes) = copy_records(&self.facts, &next.facts, &mut |payload| rewrite.facts(payload))?;
+        next.behind = bytes;
         copy_values(&self.notes, &next.notes)?;
         for (bucket, old) in &self.buckets {
             let partition = next.database.keyspace(old.partition.name(), options)?;
             let mut activities = 0;
-            let records = copy_records(&old.partition, &partition, &mut |payload| {
+            let (records, bytes) = copy_records(&old.partition, &partition, &mut |payload| {
                 let (kept, count) = rewrite.bucket(*bucket, payload)?;
                 activities += count;
                 Ok(kept)
             })?;
+            next.behind += bytes;
             next.buckets.insert(*bucket, Held { partition, records, activities });
         }
         next.last += 1;
         next.facts.insert(record::key(next.last), record::seal(next.last, last))?;
         next.database.persist(PersistMode::SyncAll)?;
-        let old = folder.go_on()?;
+        folder.go_on()?;
         *self = next;
         self.head.set(self.last).map_err(fjall::Error::Io)?;
-        std::fs::remove_dir_all(old).map_err(fjall::Error::Io)?;
+        folder.log()?;
         Ok(())
     }
 
@@ -317,7 +344,7 @@ impl Log {
         let facts = database.keyspace(FACTS, options)?;
         let notes = database.keyspace(NOTES, options)?;
         let head = other.head.again().map_err(fjall::Error::Io)?;
-        Ok(Self { database, facts, notes, buckets: BTreeMap::new(), head, last: other.last })
+        Ok(Self { database, facts, notes, buckets: BTreeMap::new(), head, last: other.last, behind: 0 })
     }
 
     /// Makes everything durable that is not yet.
@@ -353,22 +380,56 @@ impl Log {
         Ok(held.partition.clone())
     }
 
-    fn read(&mut self, replay: &mut impl Replay) -> Result<(), OpenError> {
-        let dropped = self.forget_dropped()?;
+    /// Returns how far it reaches.
+    pub fn extent(&self) -> Extent {
+        let of = |held: &Held| (held.partition.name().to_string(), (held.records, held.activities));
+        Extent { last: self.last, buckets: self.buckets.values().map(of).collect() }
+    }
+
+    /// Returns how many bytes of payloads are in no checkpoint.
+    pub fn behind(&self) -> u64 {
+        self.behind
+    }
+
+    /// Notes that a checkpoint holds so many bytes of payloads more.
+    pub fn caught_up(&mut self, bytes: u64) {
+        self.behind = self.behind.saturating_sub(bytes);
+    }
+
+    /// Returns all records that are there, to be looked at while the log goes on.
+    pub fn records(&self) -> Result<Records, OpenError> {
+        let buckets = self.buckets.values().map(|held| held.partition.clone());
+        let partitions = buckets.chain([self.facts.clone()]).collect();
+        Ok(Records { partitions, dropped: self.dropped(&Extent::default())?.records, last: self.last })
+    }
+
+    fn read(&mut self, known: &Extent, replay: &mut impl Replay) -> Result<(), OpenError> {
+        self.finish_dropping()?;
         self.find_buckets()?;
-        let mut seen = Sequences::default();
-        for payload in payloads(&self.facts, &mut seen) {
+        if let Some(day) = self.last_day_gone(known) {
+            replay.forget_before(day.plus(1));
+        }
+        let dropped = self.dropped(known)?;
+        let mut seen = Sequences::behind(known.last);
+        for payload in payloads(&self.facts, known.last, &mut seen) {
             replay.facts(&payload?)?;
         }
         for (bucket, held) in &mut self.buckets {
+            let (records, activities) =
+                known.buckets.get(&**held.partition.name()).copied().unwrap_or_default();
+            let after = match bucket {
+                Bucket::Activities(_) => known.last,
+                Bucket::Content(_) => 0,
+            };
             let before = seen.count;
-            held.activities = replay.bucket(*bucket, &mut payloads(&held.partition, &mut seen))?;
-            held.records = seen.count - before;
+            let new = replay.bucket(*bucket, &mut payloads(&held.partition, after, &mut seen))?;
+            (held.records, held.activities) = (records + seen.count - before, activities + new);
         }
-        self.last = seen.last.max(dropped.last);
-        let is_whole = seen.count + dropped.records == self.last && !seen.twice;
+        self.behind = seen.bytes;
+        self.last = seen.last.max(dropped.last).max(self.last_there()?);
+        let is_whole = known.last + seen.count + dropped.records == self.last && !seen.twice;
         if !is_whole {
-            return Err(OpenError::damaged("records are missing, or are there twice"));
+            return Err(OpenError::damaged(NOT_WHOLE));
         }
         if self.last < self.head.sequence() || (self.head.is_new() && self.last > 0) {
             return Err(OpenError::damaged(
@@ -378,23 +439,56 @@ impl Log {
         Ok(())
     }
 
-    /// Adds up what was dropped, and drops what a crash left behind.
-    fn forget_dropped(&self) -> Result<Dropped, OpenError> {
+    /// Returns the number of the last record that is there.
+    fn last_there(&self) -> Result<u64, OpenError> {
+        let partitions = self.buckets.values().map(|held| &held.partition).chain([&self.facts]);
+        let mut last = 0;
+        for guard in partitions.filter_map(Keyspace::last_key_value) {
+            let key = guard.key()?;
+            let key = key.first_chunk().ok_or_else(|| OpenError::damaged("a record's key"))?;
+            last = last.max(u64::from_be_bytes(*key));
+        }
+        Ok(last)
+    }
+
+    /// Returns the last day of activities that was dropped since.
+    fn last_day_gone(&self, known: &Extent) -> Option<UtcDay> {
+        let is_there = |name: &str| self.buckets.values().any(|held| &**held.partition.name() == name);
+        let gone = known.buckets.keys().filter(|name| !is_there(name));
+        let day = |name: &String| match Bucket::named(name)? {
+            Bucket::Activities(day) => Some(day),
+            Bucket::Content(_) => None,
+        };
+        gone.filter_map(day).max()
+    }
+
+    /// Adds up what was dropped of what came since the log reached `known`.
+    fn dropped(&self, known: &Extent) -> Result<Dropped, OpenError> {
         let mut total = Dropped::default();
         for guard in self.notes.prefix(DROPPED) {
             let (key, value) = guard.into_inner()?;
             let mut from = Decoder::new(read_note(&value)?);
             let (records, _activities, last) = (from.number()?, from.number()?, from.number()?);
-            total.records += records;
+            let known_records = known.buckets.get(dropped_name(&key)?).map_or(0, |(records, _)| *records);
+            if last > known.last {
+                total.records += records.saturating_sub(known_records);
+            }
             total.last = total.last.max(last);
-            let name =
-                std::str::from_utf8(&key[DROPPED.len()..]).map_err(|_| OpenError::damaged("a note"))?;
+        }
+        Ok(total)
+    }
+
+    /// Drops what a crash left behind.
+    fn finish_dropping(&self) -> Result<(), OpenError> {
+        for guard in self.notes.prefix(DROPPED) {
+            let key = guard.key()?;
+            let name = dropped_name(&key)?;
             if self.database.keyspace_exists(name) {
                 let left = self.database.keyspace(name, options)?;
                 self.database.delete_keyspace(left)?;
             }
         }
-        Ok(total)
+        Ok(())
     }
 
     fn find_buckets(&mut self) -> Result<(), OpenError> {
@@ -419,11 +513,43 @@ struct Dropped {
     last: u64,
 }
 
-/// The numbers of the records that were read.
-#[derive(Default)]
+/// Returns the name of the partition of which a note says that it was dropped.
+fn dropped_name(key: &[u8]) -> Result<&str, OpenError> {
+    std::str::from_utf8(&key[DROPPED.len()..]).map_err(|_| OpenError::damaged("a note"))
+}
+
+/// The records of a log at some time.
+pub struct Records {
+    partitions: Vec<Keyspace>,
+    dropped: u64,
+    last: u64,
+}
+
+impl Records {
+    /// Reads all of them and says what is wrong with them, or that they are whole; or no when it is told to end.
+    pub fn verify(&self, is_over: &AtomicBool) -> Result<bool, OpenError> {
+        let mut seen = Sequences::behind(0);
+        for partition in &self.partitions {
+            for guard in partition.range(..=record::key(self.last)) {
+                if is_over.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
+                let (key, value) = guard.into_inner()?;
+                seen.add(record::unseal(&key, &value)?.0)?;
+            }
+        }
+        let is_whole = seen.count + self.dropped == self.last && !seen.twice;
+        if is_whole { Ok(true) } else { Err(OpenError::damaged(NOT_WHOLE)) }
+    }
+}
+
+/// The numbers of the records that were read, and the bytes of their payloads.
 struct Sequences {
+    /// Records up to this one do not count.
+    behind: u64,
     bits: Vec<u64>,
     count: u64,
+    bytes: u64,
     last: u64,
     twice: bool,
 }
@@ -432,15 +558,23 @@ struct Sequences {
 const RECORDS_MAX: u64 = 1 << 36;
 
 impl Sequences {
+    fn behind(last: u64) -> Self {
+        Self { behind: last, bits: Vec::new(), count: 0, bytes: 0, last: 0, twice: false }
+    }
+
     fn add(&mut self, sequence: u64) -> Result<(), OpenError> {
+        if sequence <= self.behind {
+            return Ok(());
+        }
         if sequence > RECORDS_MAX {
             return Err(OpenError::damaged("a record's number"));
         }
-        let word = usize::try_from(sequence / 64).map_err(|_| OpenError::damaged("a record's number"))?;
+        let place = sequence - self.behind;
+        let word = usize::try_from(place / 64).map_err(|_| OpenError::damaged("a record's number"))?;
         if self.bits.len() <= word {
             self.bits.resize(word + 1, 0);
         }
-        let bit = 1 << (sequence % 64);
+        let bit = 1 << (place % 64);
         self.twice |= self.bits[word] & bit != 0;
         self.bits[word] |= bit;
         self.count += 1;
@@ -449,30 +583,33 @@ impl Sequences {
     }
 }
 
-/// Reads a partition's records and notes their numbers.
-fn payloads(partition: &Keyspace, seen: &mut Sequences) -> impl Iterator<Item = Payload> {
-    partition.iter().map(|guard| {
+/// Reads a partition's records behind one and notes their numbers.
+fn payloads(partition: &Keyspace, after: u64, seen: &mut Sequences) -> impl Iterator<Item = Payload> {
+    let behind = (Bound::Excluded(record::key(after)), Bound::Unbounded);
+    partition.range(behind).map(|guard| {
         let (key, value) = guard.into_inner()?;
         let (sequence, payload) = record::unseal(&key, &value)?;
         seen.add(sequence)?;
+        seen.bytes += payload.len() as u64;
         Ok(payload.to_vec())
     })
 }
 
-/// Copies records to another log as `rewrite` says, and returns how many. They are not durable yet.
+/// Copies records to another log as `rewrite` says, and returns how many, and the bytes of their payloads. They are not durable yet.
 fn copy_records(
     from: &Keyspace,
     to: &Keyspace,
     rewrite: &mut dyn FnMut(&[u8]) -> Rewritten,
-) -> Result<u64, RewriteFailed> {
-    let mut records = 0;
+) -> Result<(u64, u64), RewriteFailed> {
+    let (mut records, mut bytes) = (0, 0);
     for guard in from.iter() {
         let (key, value) = guard.into_inner()?;
         let (sequence, payload) = record::unseal(&key, &value)?;
-        to.insert(record::key(sequence), record::seal(sequence, &rewrite(payload)?))?;
-        records += 1;
+        let kept = rewrite(payload)?;
+        to.insert(record::key(sequence), record::seal(sequence, &kept))?;
+        (records, bytes) = (records + 1, bytes + kept.len() as u64);
     }
-    Ok(records)
+    Ok((records, bytes))
 }
 
 fn copy_values(from: &Keyspace, to: &Keyspace) -> Result<(), RewriteFailed> {
@@ -527,6 +664,8 @@ mod tests {
             self.facts += 1;
             Ok(())
         }
+
+        fn forget_before(&mut self, _: UtcDay) {}
 
         fn bucket(
             &mut self,

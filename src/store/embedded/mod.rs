@@ -1,11 +1,15 @@
 //! The embedded engine: fjall for the truth, memory for reads.
 //!
 //! `folder` and `log` are the disk, `record` and `parts` what is written; `index`, `contents` and `notes` are what readers
-//! see, beside what the book shows; `committer` is the one thread that writes, `replay` what happens at start. `audit` is
-//! the audit log, with a thread of its own; `moving` reads a store to the last bit, and fills one. `docs/storage.md` says what
+//! see, beside what the book shows; `committer` is the one thread that writes, `replay` what happens at start, from a
+//! `checkpoint` if there is one (`checkpoints` is when they are written). `audit` is the audit log, with a thread of its own;
+//! `verification` reads behind the start what a checkpoint stood for; `moving` reads a store to the last bit, and fills one. `docs/storage.md` says what
 //! is promised.
 
 mod audit;
+mod background;
+mod checkpoint;
+mod checkpoints;
 mod committer;
 mod contents;
 mod erasure;
@@ -18,6 +22,7 @@ mod notes;
 mod parts;
 mod record;
 mod replay;
+mod verification;
 
 #[cfg(test)]
 pub(in crate::store) mod tests;
@@ -45,45 +50,52 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use audit::Audit;
+use checkpoints::{Checkpoints, FIRST_BYTES};
 use chrono::{DateTime, Utc};
 use committer::{Command, Committer, Writer, ask, ask_patiently};
 use folder::Folder;
 use index::Index;
-use log::Log;
-use replay::Rebuilt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use verification::Verification;
 
 /// A store in a folder of its own. Dropping it makes everything durable and lets the folder go.
 pub struct EmbeddedStore {
     index: Arc<Index>,
     token_key: [u8; 32],
+    /// Ends before the log does.
+    #[expect(dead_code, reason = "kept for its thread")]
+    verification: Option<Verification>,
     committer: Committer,
     audit: Audit,
 }
 
 impl EmbeddedStore {
-    /// Opens the store in a folder, or makes one in an empty or missing folder. Reads all records: see
-    /// `docs/storage.md` for how long that takes.
+    /// Opens the store in a folder, or makes one in an empty or missing folder. Reads the checkpoint and all records behind
+    /// it: see `docs/storage.md` for how long that takes.
     ///
     /// # Errors
     /// When the folder is no store of this format, is damaged, is in use, or cannot be read or written.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, evaluate)
+        Self::open_with(path, evaluate, FIRST_BYTES)
     }
 
-    fn open_with(path: &Path, evaluate: Evaluate) -> Result<Self, OpenError> {
+    fn open_with(path: &Path, evaluate: Evaluate, first_bytes: u64) -> Result<Self, OpenError> {
         let folder = Arc::new(Folder::open(path)?);
-        let mut rebuilt = Rebuilt::default();
-        let log = Log::open(&folder, &mut rebuilt)?;
+        let (log, rebuilt, checkpoint_bytes) = replay::open(&folder)?;
         let token_key = log.token_key()?;
         let audit = Audit::open(folder.audit())?;
+        let unread = if checkpoint_bytes > 0 { Some(log.records()?) } else { None };
         let (ledgers, index) = rebuilt.finish(log.kept()?);
         let lines = audit.lines();
-        let writer = Writer { log, folder, ledgers, index: Arc::clone(&index), evaluate, lines };
+        let checkpoints = Checkpoints::new(first_bytes, checkpoint_bytes);
+        let index_of_writer = Arc::clone(&index);
+        let writer = Writer { log, folder, ledgers, index: index_of_writer, evaluate, lines, checkpoints };
         let committer = Committer::start(writer).map_err(OpenError::Io)?;
-        Ok(Self { index, token_key, committer, audit })
+        let verify = |records| Verification::start(records, committer.commands());
+        let verification = unread.map(verify).transpose().map_err(OpenError::Io)?;
+        Ok(Self { index, token_key, verification, committer, audit })
     }
 }
 

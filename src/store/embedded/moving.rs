@@ -14,7 +14,7 @@ use crate::domain::time::UtcDay;
 use crate::domain::user::UserNo;
 use crate::store::book::change::Change;
 use crate::store::book::content;
-use crate::store::book::ledger::Ledger;
+use crate::store::book::image::{Image, changes};
 use crate::store::book::person::Person;
 use crate::store::book::plan::Writing;
 use crate::store::moving::{Counts, Key, MoveError, MovedTenant, Part, Piece, Place, Source, Target, no_key};
@@ -98,10 +98,9 @@ impl Source for EmbeddedSource {
 /// All that a folder holds, read.
 struct Kept {
     log: Log,
-    ledgers: BTreeMap<TenantId, Ledger>,
+    images: BTreeMap<TenantId, Image>,
     index: Arc<Index>,
     users: Vec<(TenantId, UserNo)>,
-    former: BTreeMap<TenantId, BTreeMap<UserNo, Vec<UserNo>>>,
     audit: Original,
 }
 
@@ -110,33 +109,31 @@ impl Kept {
         let mut rebuilt = Rebuilt::default();
         let log = Log::open(folder, &mut rebuilt)?;
         let (ledgers, index) = rebuilt.finish(log.kept()?);
-        let ledgers: BTreeMap<TenantId, Ledger> = ledgers.into_iter().collect();
-        let of = |(id, ledger): (&TenantId, &Ledger)| {
-            let id = *id;
-            ledger.tenant().users_of(|_| true).into_iter().map(move |user| (id, user))
+        let images: BTreeMap<TenantId, Image> =
+            ledgers.into_iter().map(|(id, ledger)| (id, ledger.image())).collect();
+        let of = |image: &Image| {
+            let id = image.tenant;
+            image.users.iter().map(|facts| (id, facts.no())).collect::<Vec<_>>()
         };
-        let mut users: Vec<(TenantId, UserNo)> = ledgers.iter().flat_map(of).collect();
-        users.sort_unstable();
-        let former = ledgers.iter().map(|(id, ledger)| (*id, ledger.former())).collect();
+        let users = images.values().flat_map(of).collect();
         let audit = Original::open(folder.audit()).map_err(audit_failed)?;
-        Ok(Self { log, ledgers, index, users, former, audit })
+        Ok(Self { log, images, index, users, audit })
     }
 
     fn counts(&self) -> Result<Counts, MoveError> {
-        let each = |count: &dyn Fn(&Ledger) -> usize| self.ledgers.values().map(count).sum::<usize>() as u64;
+        let each = |count: &dyn Fn(&Image) -> usize| self.images.values().map(count).sum::<usize>() as u64;
         let facts = |count: &dyn Fn(&UserFacts) -> usize| {
-            let of = |(tenant, user): &(TenantId, UserNo)| self.ledgers.get(tenant)?.tenant().facts(*user);
-            self.users.iter().filter_map(of).map(|facts| count(&facts)).sum::<usize>() as u64
+            each(&|image| image.users.iter().map(|facts| count(facts)).sum())
         };
         let all = ContentQuery { size: usize::MAX, ..ContentQuery::default() };
         Ok(Counts::of([
-            self.ledgers.len() as u64,
-            each(&|ledger| ledger.rules().policies.len()),
+            self.images.len() as u64,
+            each(&|image| image.rules.policies.len()),
             self.users.len() as u64,
-            self.former.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>() as u64,
+            each(&|image| image.former.values().map(Vec::len).sum()),
             facts(&|facts| facts.activities.len()),
             facts(&|facts| facts.alerts.len()),
-            each(&|ledger| ledger.waiting().len()),
+            each(&|image| image.due.len()),
             self.index.contents.wanted(&all).len() as u64,
             self.index.notes.all().len() as u64,
             self.audit.count().map_err(audit_failed)?,
@@ -161,18 +158,9 @@ impl Kept {
 
     fn tenants(&self, after: Option<&str>) -> Result<Option<(Piece, String)>, MoveError> {
         let after = after.map(tenant_of).transpose()?;
-        let behind = self.ledgers.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
-        let all: Vec<MovedTenant> = behind
-            .take(PAGE)
-            .map(|(id, ledger)| MovedTenant {
-                tenant: *id,
-                settings: ledger.tenant().settings(),
-                epoch: ledger.tenant().switch.epoch().number(),
-                next: ledger.next_user(),
-                policies: ledger.rules().policies.values().cloned().collect(),
-                published: self.index.last_content(),
-            })
-            .collect();
+        let behind = self.images.values().filter(|image| after.is_none_or(|after| image.tenant > after));
+        let all: Vec<MovedTenant> =
+            behind.take(PAGE).map(|image| image.without_people(self.index.last_content())).collect();
         let Some(last) = all.last().map(|last| last.tenant.to_string()) else { return Ok(None) };
         Ok(Some((Piece::Tenants(all), last)))
     }
@@ -197,19 +185,19 @@ impl Kept {
     }
 
     fn person(&self, tenant: TenantId, user: UserNo) -> Option<Person> {
-        let former = self.former.get(&tenant)?.get(&user).map_or(&[][..], Vec::as_slice);
-        self.ledgers.get(&tenant)?.person(user, former)
+        let image = self.images.get(&tenant)?;
+        image.person(image.user(user)?)
     }
 
     fn due(&self, after: Option<&str>) -> Result<Option<(Piece, String)>, MoveError> {
         let after = after.map(numbered).transpose()?;
-        for (tenant, ledger) in &self.ledgers {
+        for (tenant, image) in &self.images {
             let done = match after {
                 Some((of, _)) if *tenant < of => continue,
                 Some((of, done)) if *tenant == of => usize::try_from(done).unwrap_or(usize::MAX),
                 _ => 0,
             };
-            let due: Vec<_> = ledger.waiting().skip(done).take(PAGE).collect();
+            let due: Vec<_> = image.due.iter().skip(done).take(PAGE).cloned().collect();
             if !due.is_empty() {
                 let next = format!("{tenant}/{}", done + due.len());
                 return Ok(Some((Piece::Due(*tenant, due), next)));
@@ -363,10 +351,7 @@ impl Target for EmbeddedTarget {
 
 fn tenant_records(tenant: MovedTenant) -> Vec<Record> {
     let mut parts = Parts::new(tenant.tenant);
-    parts.change(&Change::Settings { settings: tenant.settings, epoch: tenant.epoch });
-    tenant.policies.into_iter().for_each(|policy| parts.change(&Change::Policy(policy)));
-    parts.change(&Change::Next(tenant.next));
-    parts.change(&Change::Published(tenant.published));
+    changes(tenant).for_each(|change| parts.change(&change));
     parts.finish()
 }
 

@@ -1,8 +1,11 @@
-//! Rebuilds the books from the log at start.
+//! Rebuilds the books at start: from a checkpoint and what the log says behind it, or from the log alone.
 
+use super::checkpoint;
+use super::checkpoint::LeftOut;
 use super::error::OpenError;
+use super::folder::Folder;
 use super::index::Index;
-use super::log::{Bucket, Payload, Replay};
+use super::log::{Bucket, Log, Payload, Replay};
 use super::notes::Notes;
 use crate::domain::activity::Activity;
 use crate::domain::content::Content;
@@ -10,13 +13,31 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::domain::user::UserNo;
 use crate::store::book::change::{Change, read_activity};
-use crate::store::book::codec::Decoder;
+use crate::store::book::codec::{Decoder, Malformed};
 use crate::store::book::content;
 use crate::store::book::ledger::Ledger;
+use crate::store::book::person::Person;
 use crate::store::book::switch::Switch;
 use crate::store::book::tenant::Tenant;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
+
+/// Opens the log of a folder, and returns what it comes to and how many bytes the checkpoint has that was read instead of
+/// most of it.
+pub fn open(folder: &Folder) -> Result<(Log, Rebuilt, u64), OpenError> {
+    match checkpoint::read(&folder.checkpoint()?) {
+        Ok((known, mut rebuilt, bytes)) => {
+            let log = Log::open_behind(folder, &known, &mut rebuilt)?;
+            return Ok((log, rebuilt, bytes));
+        }
+        Err(LeftOut::Io(error)) if error.kind() == ErrorKind::NotFound => {}
+        Err(why) => tracing::warn!(%why, "the checkpoint is left out and the whole log is read"),
+    }
+    let mut rebuilt = Rebuilt::default();
+    let log = Log::open(folder, &mut rebuilt)?;
+    Ok((log, rebuilt, 0))
+}
 
 /// The books so far.
 #[derive(Default)]
@@ -53,6 +74,12 @@ impl Rebuilt {
 }
 
 impl Replay for Rebuilt {
+    fn forget_before(&mut self, first: UtcDay) {
+        for ledger in self.ledgers.values_mut() {
+            ledger.expire_before(first);
+        }
+    }
+
     fn facts(&mut self, payload: &[u8]) -> Result<(), OpenError> {
         let mut from = Decoder::new(payload);
         let tenant = TenantId::new(from.uuid()?);
@@ -87,6 +114,12 @@ impl Replay for Rebuilt {
 }
 
 impl Rebuilt {
+    /// Takes in people of a checkpoint.
+    pub fn people(&mut self, tenant: TenantId, people: Vec<Person>) -> Result<(), Malformed> {
+        let ledger = self.ledger(tenant);
+        people.into_iter().try_for_each(|person| ledger.apply(Change::Brought(Box::new(person))))
+    }
+
     /// Collects a whole day first, so that each user's day is sorted once.
     fn activities(
         &mut self,

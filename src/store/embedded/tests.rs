@@ -1,10 +1,12 @@
 //! The suite of all engines over this one, and what can happen to its folder.
 
+use super::checkpoints::FIRST_BYTES;
 use super::committer::QUEUE_MAX;
 use super::{EmbeddedStore, OpenError, record};
 use crate::domain::activities::Row;
 use crate::domain::activity::Activity;
 use crate::domain::facts::{Batch, Fact, Outcome};
+use crate::domain::risk_alert::evaluate;
 use crate::domain::settings::Settings;
 use crate::store::conformance::{
     Place, commit, copied, decided, did, known, noon, person, sharing, tenant, today,
@@ -43,6 +45,26 @@ impl crate::store::conformance::Movable for Here {
 }
 
 crate::conformance!(Here, paused = true);
+
+/// The same suite where every start is from a checkpoint.
+mod from_checkpoints {
+    use super::{Arc, EmbeddedStore, Here, Place, Store};
+    use crate::domain::risk_alert::evaluate;
+
+    pub struct There(Here);
+
+    impl Place for There {
+        fn new() -> Self {
+            Self(Here::new())
+        }
+
+        fn open(&self) -> Arc<dyn Store> {
+            Arc::new(EmbeddedStore::open_with(self.0.0.path(), evaluate, 0).unwrap())
+        }
+    }
+
+    crate::conformance!(There, paused = true);
+}
 
 /// A folder with three commits in it, of facts and of two days.
 async fn filled() -> Here {
@@ -133,6 +155,116 @@ async fn a_changed_cut_or_missing_record_is_damage() {
             assert!(matches!(opened(here.0.path()), Err(OpenError::Damaged(_))));
         }
     }
+}
+
+fn from_checkpoint(here: &Here) -> Result<EmbeddedStore, OpenError> {
+    EmbeddedStore::open_with(here.0.path(), evaluate, 0)
+}
+
+/// A folder with a checkpoint, behind which nothing came.
+async fn with_checkpoint() -> Here {
+    let here = filled().await;
+    drop(from_checkpoint(&here).unwrap());
+    assert!(here.0.path().join("checkpoint.1").exists());
+    here
+}
+
+#[tokio::test]
+async fn a_start_from_a_checkpoint_does_not_read_what_is_before_it_but_notices_later_that_it_is_damaged() {
+    for begins in ["facts", "day."] {
+        let here = with_checkpoint().await;
+        tamper(&here, |database| {
+            let part = partition(database, begins);
+            let (key, value) = part.first_key_value().unwrap().into_inner().unwrap();
+            let mut value = value.to_vec();
+            value[20] ^= 1;
+            part.insert(key, value).unwrap();
+        });
+        let store: Arc<dyn Store> = Arc::new(from_checkpoint(&here).unwrap());
+        assert_eq!(known(&store, tenant(0), person("ann")).await.activities.len(), 3);
+        while store.condition().await.commits {
+            tokio::task::yield_now().await;
+        }
+        let facts = vec![did(person("ann"), copied("new", 0))];
+        let refused = store.commit(Batch { tenant: tenant(0), at: noon(), facts }).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+        drop(store);
+        fs::remove_file(here.0.path().join("checkpoint.1")).unwrap();
+        assert!(matches!(opened(here.0.path()), Err(OpenError::Damaged(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_is_damaged_whatever_the_checkpoint_holds() {
+    let here = with_checkpoint().await;
+    tamper(&here, |database| {
+        let last = |begins: &str| {
+            let part = partition(database, begins);
+            let key = part.last_key_value()?.key().unwrap();
+            Some((key, part))
+        };
+        let names = database.list_keyspace_names();
+        let records = names.iter().filter(|name| &***name != "notes").filter_map(|name| last(name));
+        let (key, part) = records.max_by(|(one, _), (other, _)| one.cmp(other)).unwrap();
+        part.remove(key).unwrap();
+    });
+    assert!(matches!(from_checkpoint(&here), Err(OpenError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_checkpoint_the_log_says_the_same() {
+    let here = with_checkpoint().await;
+    let path = here.0.path().join("checkpoint.1");
+    let whole = fs::read(&path).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x15;
+        bytes
+    };
+    let broken = (0..whole.len()).step_by(29).flat_map(|at| [flipped(at), whole[..at].to_vec()]);
+    for bytes in broken.chain([[&whole[..], b"x"].concat(), whole.clone()]) {
+        fs::write(&path, bytes).unwrap();
+        let store: Arc<dyn Store> = Arc::new(opened(here.0.path()).unwrap());
+        for name in ["ann", "bob"] {
+            assert_eq!(known(&store, tenant(0), person(name)).await.activities.len(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_recorded_and_dropped_since_a_checkpoint_is_as_it_would_be_without_one() {
+    let here = with_checkpoint().await;
+    let store: Arc<dyn Store> = here.open();
+    commit(&store, tenant(0), vec![did(person("ann"), copied("new", 0)), did(person("cid"), copied("c", 1))])
+        .await;
+    assert_eq!(store.expire(today().plus(119)).await.unwrap(), 4, "of the day before");
+    commit(&store, tenant(0), vec![did(person("bob"), copied("late", 1))]).await;
+    drop(store);
+    for _ in 0..2 {
+        assert!(
+            matches!(super::checkpoint::read(&here.0.path().join("checkpoint.1")), Ok((known, ..)) if known.last > 0)
+        );
+        let store: Arc<dyn Store> = here.open();
+        let count = async |name| known(&store, tenant(0), person(name)).await.activities.len();
+        let counts = (count("ann").await, count("bob").await, count("cid").await);
+        assert_eq!(counts, (4, 1, 0));
+        let again = commit(&store, tenant(0), vec![did(person("bob"), copied("b0", 1))]).await;
+        assert_eq!(again, [Outcome::Accepted], "its id is free again");
+        assert_eq!(store.expire(today().plus(119)).await.unwrap(), 2);
+        commit(&store, tenant(0), vec![did(person("bob"), copied("late", 1))]).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_an_erased_person_is_left_in_a_checkpoint() {
+    let here = with_checkpoint().await;
+    let store: Arc<dyn Store> = Arc::new(from_checkpoint(&here).unwrap());
+    store.erase(tenant(0), &person("ann"), decided()).await.unwrap();
+    assert!(!here.0.path().join("checkpoint.1").exists());
+    drop(store); // Waits for the next one.
+    let written = fs::read(here.0.path().join("checkpoint.2")).unwrap();
+    let holds = |name: &[u8]| written.windows(name.len()).any(|bytes| bytes == name);
+    assert!(holds(b"bob@") && !holds(b"ann@"));
 }
 
 #[tokio::test]
@@ -255,10 +387,14 @@ async fn a_flipped_byte_in_the_journal_is_damage_or_without_effect() {
 async fn a_store_that_broke_stops_acknowledging_and_goes_on_reading() {
     let here = Here::new();
     let store: Arc<dyn Store> = Arc::new(
-        EmbeddedStore::open_with(here.0.path(), |_, facts, _, _| {
-            assert!(facts.activities.len() < 2, "the test breaks the committer here");
-            Vec::new()
-        })
+        EmbeddedStore::open_with(
+            here.0.path(),
+            |_, facts, _, _| {
+                assert!(facts.activities.len() < 2, "the test breaks the committer here");
+                Vec::new()
+            },
+            FIRST_BYTES,
+        )
         .unwrap(),
     );
     store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
@@ -287,14 +423,18 @@ static FULL: Barrier = Barrier::new(2);
 async fn a_full_queue_refuses_commits_at_once_and_lets_off_wait_with_the_switch_closed() {
     let here = Here::new();
     let store: Arc<dyn Store> = Arc::new(
-        EmbeddedStore::open_with(here.0.path(), |_, facts, _, _| {
-            if facts.activities.iter().any(|activity| activity.id.text() == "0")
-                && facts.activities.len() == 1
-            {
-                FULL.wait();
-            }
-            Vec::new()
-        })
+        EmbeddedStore::open_with(
+            here.0.path(),
+            |_, facts, _, _| {
+                if facts.activities.iter().any(|activity| activity.id.text() == "0")
+                    && facts.activities.len() == 1
+                {
+                    FULL.wait();
+                }
+                Vec::new()
+            },
+            FIRST_BYTES,
+        )
         .unwrap(),
     );
     store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();

@@ -1,0 +1,122 @@
+//! When checkpoints are written: in a thread of their own while the log goes on, and at the end.
+
+use super::background;
+use super::checkpoint::Moment;
+use super::folder::Folder;
+use super::index::Index;
+use super::log::Log;
+use crate::domain::ids::TenantId;
+use crate::store::book::ledger::Ledger;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+/// A log is read so fast up to this length that it needs no checkpoint. All of it is checked then, at each start.
+pub const FIRST_BYTES: u64 = 4 << 20;
+/// The next checkpoint is written when the log has grown by so much of the last one: what is replayed at a start stays a
+/// small part of what is loaded, and what is written a small multiple of what comes in.
+const PART: u64 = 64;
+
+/// The checkpoints of a log.
+pub struct Checkpoints {
+    /// The shortest log, or rest of one, that gets a checkpoint.
+    first_bytes: u64,
+    /// How long the last one is.
+    bytes: u64,
+    running: Option<Running>,
+}
+
+/// A checkpoint that is being written.
+struct Running {
+    thread: JoinHandle<io::Result<u64>>,
+    is_over: Arc<AtomicBool>,
+    /// How much of the log it takes in.
+    behind: u64,
+}
+
+impl Checkpoints {
+    /// Returns those of a log whose last one has so many bytes.
+    pub fn new(first_bytes: u64, bytes: u64) -> Self {
+        Self { first_bytes, bytes, running: None }
+    }
+
+    /// Begins the next one when it is due and the one before is done.
+    pub fn go_on(
+        &mut self,
+        log: &mut Log,
+        folder: &Folder,
+        ledgers: &HashMap<TenantId, Ledger>,
+        index: &Index,
+    ) {
+        if self.running.as_ref().is_some_and(|running| !running.thread.is_finished()) {
+            return;
+        }
+        self.wait(log);
+        if self.is_due(log) {
+            self.begin(log, folder, ledgers, index);
+        }
+    }
+
+    /// Writes the last one, when it is due, and waits for it.
+    pub fn finish(
+        &mut self,
+        log: &mut Log,
+        folder: &Folder,
+        ledgers: &HashMap<TenantId, Ledger>,
+        index: &Index,
+    ) {
+        self.wait(log);
+        if self.is_due(log) {
+            self.begin(log, folder, ledgers, index);
+            self.wait(log);
+        }
+    }
+
+    /// Gives up what is being written: it holds somebody who must be nowhere.
+    pub fn give_up(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.is_over.store(true, Ordering::Relaxed);
+            let _ = running.thread.join();
+        }
+        self.bytes = 0;
+    }
+
+    fn is_due(&self, log: &Log) -> bool {
+        log.behind() > 0 && log.behind() >= self.first_bytes.max(self.bytes / PART)
+    }
+
+    /// Everything that was written is shown: call it between commits.
+    fn begin(&mut self, log: &Log, folder: &Folder, ledgers: &HashMap<TenantId, Ledger>, index: &Index) {
+        let moment = Moment {
+            extent: log.extent(),
+            published: index.last_content(),
+            images: ledgers.values().map(Ledger::image).collect(),
+        };
+        let is_over = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_over);
+        let write = move |path: PathBuf| moment.write(&path, &flag);
+        let started = folder
+            .checkpoint()
+            .map_err(io::Error::other)
+            .and_then(|path| background::start("checkpoint", move || write(path)));
+        match started {
+            Ok(thread) => self.running = Some(Running { thread, is_over, behind: log.behind() }),
+            Err(error) => tracing::warn!(%error, "no checkpoint could be begun: the next start takes longer"),
+        }
+    }
+
+    fn wait(&mut self, log: &mut Log) {
+        let Some(running) = self.running.take() else { return };
+        match running.thread.join().unwrap_or_else(|_| Err(io::Error::other("its thread failed"))) {
+            Ok(bytes) => {
+                log.caught_up(running.behind);
+                self.bytes = bytes;
+                tracing::debug!(bytes, "wrote a checkpoint");
+            }
+            Err(error) => tracing::warn!(%error, "no checkpoint was written: the next start takes longer"),
+        }
+    }
+}
