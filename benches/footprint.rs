@@ -41,18 +41,26 @@ async fn measure(options: &Options) -> Result<()> {
     println!("recorded {recorded} activities in {:.0} s", begun.elapsed().as_secs_f64());
     let with_all = Taken::of(&server)?;
     let begun = Instant::now();
-    let server = server.again(&[])?;
-    let start = begun.elapsed().as_secs_f64();
+    let mut server = server.anew(&[])?;
+    let replayed = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    server.end()?;
+    let ended = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let server = server.anew(&[])?;
+    let loaded = begun.elapsed().as_secs_f64();
     let after_start = Taken::of(&server)?;
 
     println!("\n| | bytes of memory each | bytes on disk each |\n|---|---|---|");
     println!("| a person | {} |", with_people.less(&empty).each(people));
     println!("| an activity, as they come in | {} |", with_all.less(&with_people).each(recorded));
     println!("\nmemory in all: {} MB; after a start {} MB", with_all.memory >> 20, after_start.memory >> 20);
-    println!(
-        "the start took {start:.1} s: {:.2} us an activity",
-        start * 1e6 / f64::from(u32::try_from(recorded)?)
-    );
+    let each = |seconds: f64| Ok::<_, anyhow::Error>(seconds * 1e6 / f64::from(u32::try_from(recorded)?));
+    println!("a start after a kill took {replayed:.1} s: {:.2} us an activity", each(replayed)?);
+    println!("the end, with its checkpoint, took {ended:.1} s");
+    println!("a start from it took {loaded:.1} s: {:.2} us an activity", each(loaded)?);
+    let size = |taken: &Taken| taken.disk >> 20;
+    println!("on disk: {} MB, with the checkpoint {} MB", size(&with_all), size(&after_start));
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use crate::bench::Options;
 use crate::bench::secure::Security;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -33,8 +34,23 @@ impl Program {
         Self::start(command, Some(data)).context("riskshare did not start")
     }
 
-    /// Ends the server and starts it anew over the same data, with more flags.
+    /// Asks the server to end, waits for that, and starts it anew over the same data, with more flags.
     pub fn again(mut self, flags: &[String]) -> Result<Self> {
+        self.end()?;
+        self.anew(flags)
+    }
+
+    /// Asks the server to end, and waits for that.
+    pub fn end(&mut self) -> Result<()> {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "it ended with {status}");
+        Ok(())
+    }
+
+    /// Kills the server if it has not ended, and starts it anew.
+    pub fn anew(mut self, flags: &[String]) -> Result<Self> {
         let data = self.data.take().context("it has no data")?;
         drop(self);
         let mut command = Command::new(env!("CARGO_BIN_EXE_riskshare"));
