@@ -23,6 +23,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Activities of one batch.
 const BATCH: usize = 1_000;
 /// Users among whom activities are spread.
@@ -31,6 +35,8 @@ const USERS: u64 = 20_000;
 const DAYS: usize = 100;
 /// Callers that commit at the same time in the second run.
 const CALLERS: usize = 4;
+/// Days that expire after the second run.
+const EXPIRED_DAYS: i32 = 50;
 /// Activities of the one user in the third run.
 const BUSY: usize = 100_000;
 
@@ -77,11 +83,22 @@ fn measure(folder: &Path, activities: usize) -> Result<()> {
     open_again(&at, activities)?;
 
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&folder.join("four"))?);
-    let begun = Instant::now();
+    let (begun, worked) = (Instant::now(), cpu_ticks()?);
     runtime.block_on(many(&store, all))?;
     let four = begun.elapsed();
+    let ingested = (cpu_ticks()? - worked) as f64 / activities as f64;
     say("store, four callers", activities, four);
     println!("  {:.2} of the raw log", ratio(raw, four));
+    let (worked, mut expired) = (cpu_ticks()?, 0);
+    for day in 1..=EXPIRED_DAYS {
+        expired += runtime.block_on(store.expire(UtcDay::of(SystemClock.now()).plus(10 + day)))?;
+    }
+    let each = (cpu_ticks()? - worked) as f64 / expired as f64;
+    println!(
+        "  expired {expired} activities of {EXPIRED_DAYS} days, one by one: {:.2} us of CPU an activity",
+        each * 1e4
+    );
+    println!("  {:.1} % of what it cost to take them in", 100.0 * each / ingested);
     drop(store);
 
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&folder.join("busy"))?);

@@ -4,6 +4,7 @@ use super::row::{Place, Row, RowId, Texts};
 use crate::domain::activity::Sensitivity;
 use crate::domain::indicator::Indicator;
 use chrono::DateTime;
+use std::ops::Range;
 use uuid::Uuid;
 
 /// A text is looked for in so many rows before its own.
@@ -62,8 +63,8 @@ impl Chunk {
         self.starts.len()
     }
 
-    pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = Row<'_>> {
-        (0..self.len()).map(|row| self.row(row))
+    pub(super) fn rows(&self, rows: Range<usize>) -> impl DoubleEndedIterator<Item = Row<'_>> {
+        rows.map(|row| self.row(row))
     }
 
     /// Returns the place of the last row of a chunk that is not empty.

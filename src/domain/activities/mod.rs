@@ -17,6 +17,7 @@ use chunk::Chunk;
 use row::Place;
 use smallvec::SmallVec;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most activities of a chunk. A commit copies the chunk to which it adds, and the list of them.
@@ -29,6 +30,8 @@ const LAYOUT: u32 = 1;
 pub struct Activities {
     /// In order, none empty.
     chunks: SmallVec<[Arc<Chunk>; 1]>,
+    /// So many rows of the first chunk are forgotten, and not all. They take room until the last of them is.
+    forgotten: usize,
 }
 
 impl Activities {
@@ -53,6 +56,7 @@ impl Activities {
         let mut rows: Vec<Row<'_>> = self.iter().chain(new).collect();
         rows.sort_by(|a, b| a.place().cmp(&b.place()));
         self.chunks = rows.chunks(CHUNK_ROWS).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
+        self.forgotten = 0;
     }
 
     fn add(&mut self, row: &Row<'_>) {
@@ -69,8 +73,9 @@ impl Activities {
         } else if is_last {
             self.chunks.push(Arc::new(Chunk::of([*row])));
         } else {
-            let at = chunk.partition_point(|other| other <= new);
-            let mut rows: Vec<Row<'_>> = chunk.rows().collect();
+            let forgotten = if place == 0 { self.forgotten } else { 0 };
+            let mut rows: Vec<Row<'_>> = chunk.rows(forgotten..chunk.len()).collect();
+            let at = rows.partition_point(|other| other.place() <= new);
             rows.insert(at, *row);
             // Halves, so that the next ones find room.
             let size = if rows.len() > CHUNK_ROWS { rows.len().div_ceil(2) } else { rows.len() };
@@ -78,20 +83,21 @@ impl Activities {
                 rows.chunks(size).map(|rows| Arc::new(Chunk::of(rows.iter().copied()))).collect();
             self.chunks.remove(place);
             self.chunks.insert_many(place, new);
+            self.forgotten -= forgotten;
         }
     }
 
     /// Drops the days before `first`, and says how many activities that were.
+    ///
+    /// It makes no chunk anew: that would cost more than to take activities in.
     pub fn expire_before(&mut self, first: UtcDay) -> usize {
         let (before, start) = (self.len(), first.start().timestamp());
         let old = self.chunks.partition_point(|chunk| chunk.last().seconds < start);
         self.chunks.drain(..old);
-        if let Some(chunk) = self.chunks.first_mut()
-            && chunk.place(0).seconds < start
-        {
-            let old = chunk.partition_point(|row| row.seconds < start);
-            *chunk = Arc::new(Chunk::of(chunk.rows().skip(old)));
-        }
+        let in_first =
+            self.chunks.first().map_or(0, |chunk| chunk.partition_point(|row| row.seconds < start));
+        // None that was forgotten before is known again.
+        self.forgotten = if old == 0 { self.forgotten.max(in_first) } else { in_first };
         before - self.len()
     }
 
@@ -99,27 +105,35 @@ impl Activities {
     #[must_use]
     pub fn find(&self, at: DateTime<Utc>, id: &ActivityId) -> Option<Row<'_>> {
         let place = Place::of(at, RowId::of(id));
-        let chunk = self.chunks.get(self.chunks.partition_point(|chunk| chunk.last() < place))?;
+        let number = self.chunks.partition_point(|chunk| chunk.last() < place);
+        let chunk = self.chunks.get(number)?;
         let row = chunk.partition_point(|row| row < place);
-        (chunk.place(row) == place).then(|| chunk.row(row))
+        let is_known = self.known(number).contains(&row);
+        (is_known && chunk.place(row) == place).then(|| chunk.row(row))
     }
 
     /// Says whether there is one of that id, at whatever instant.
     #[must_use]
     pub fn has(&self, id: &ActivityId) -> bool {
         let id = RowId::of(id);
-        self.chunks.iter().any(|chunk| (0..chunk.len()).any(|row| chunk.place(row).id == id))
+        self.ids().any(|known| known == id)
+    }
+
+    /// Returns the ids of all, oldest first.
+    pub fn ids(&self) -> impl Iterator<Item = RowId<'_>> {
+        let of = |(number, chunk)| self.known(number).map(move |row| Chunk::place(chunk, row).id);
+        self.chunks.iter().map(|chunk| &**chunk).enumerate().flat_map(of)
     }
 
     /// Returns the first day on which there is any.
     #[must_use]
     pub fn first_day(&self) -> Option<UtcDay> {
-        self.chunks.first().map(|chunk| chunk.row(0).day())
+        self.chunks.first().map(|chunk| chunk.row(self.forgotten).day())
     }
 
     /// Returns all, oldest first; those of one instant by id.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Row<'_>> {
-        self.chunks.iter().flat_map(|chunk| chunk.rows())
+        self.chunks.iter().enumerate().flat_map(|(number, chunk)| chunk.rows(self.known(number)))
     }
 
     /// Returns those of a window, oldest first.
@@ -127,16 +141,28 @@ impl Activities {
         let (start, end) = (window.first.start().timestamp(), window.last.plus(1).start().timestamp());
         let from = self.chunks.partition_point(|chunk| chunk.last().seconds < start);
         let to = self.chunks.partition_point(|chunk| chunk.place(0).seconds < end).max(from);
-        self.chunks[from..to].iter().flat_map(move |chunk| {
-            let from = chunk.partition_point(|row| row.seconds < start);
+        (from..to).flat_map(move |number| {
+            let (chunk, known) = (&self.chunks[number], self.known(number));
+            let from = chunk.partition_point(|row| row.seconds < start).max(known.start);
             let to = chunk.partition_point(|row| row.seconds < end).max(from);
-            (from..to).map(|row| chunk.row(row))
+            chunk.rows(from..to)
         })
     }
 
-    /// Writes them as they are kept, for a build that keeps them in the same way: see [`Activities::layout`].
+    /// Returns which rows of the chunk of that number are not forgotten.
+    fn known(&self, number: usize) -> Range<usize> {
+        if number == 0 { self.forgotten..self.chunks[0].len() } else { 0..self.chunks[number].len() }
+    }
+
+    /// Writes them as they are kept, for a build that keeps them in the same way: see [`Activities::layout`]. Nothing that
+    /// was forgotten is written.
     pub fn pack(&self, out: &mut Vec<u8>) {
-        self.chunks.iter().for_each(|chunk| chunk.pack(out));
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            match self.known(number) {
+                all if all.len() == chunk.len() => chunk.pack(out),
+                some => Chunk::of(chunk.rows(some)).pack(out),
+            }
+        }
     }
 
     /// Reads what [`Activities::pack`] wrote, to the last byte, or nothing when it is something else. It does not look at
@@ -147,7 +173,7 @@ impl Activities {
         while !from.is_empty() {
             chunks.push(Arc::new(Chunk::unpack(&mut from)?));
         }
-        Some(Self { chunks })
+        Some(Self { chunks, forgotten: 0 })
     }
 
     /// Returns a text that differs wherever activities are kept in another way.
@@ -159,7 +185,7 @@ impl Activities {
     /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.len()).sum()
+        self.chunks.iter().map(|chunk| chunk.len()).sum::<usize>() - self.forgotten
     }
 
     /// Says whether there is none.
@@ -310,9 +336,28 @@ mod tests {
             let mut other = Activities::default();
             other.absorb(&kept);
             prop_assert_eq!(kept.expire_before(day(first)), old.len());
-            prop_assert_eq!(&kept, &new.into_iter().collect());
+            prop_assert_eq!(&kept, &new.iter().cloned().collect());
+            prop_assert_eq!(kept.first_day(), new.first().map(Activity::day));
+            other.expire_before(day(first - 1));
             other.expire_before(day(first));
-            prop_assert_eq!(kept, other);
+            prop_assert_eq!(&kept, &other);
+            prop_assert_eq!(other.expire_before(day(first - 1)), 0);
+            prop_assert_eq!(&kept, &other);
+            for one in &old {
+                prop_assert!(kept.find(one.at, &one.id).is_none());
+            }
+            prop_assert_eq!(kept.within(window).count(), new.iter().filter(|one| window.contains(one.day())).count());
+            let mut packed = Vec::new();
+            kept.pack(&mut packed);
+            let unpacked = Activities::unpack(&packed).unwrap();
+            prop_assert!(unpacked.forgotten == 0 && unpacked == kept);
+            // What comes late for a day that is gone begins it anew.
+            for one in old.iter().rev().take(3) {
+                kept.insert(one);
+                prop_assert_eq!(kept.find(one.at, &one.id), Some(Row::of(one)));
+            }
+            prop_assert_eq!(kept.len(), new.len() + old.len().min(3));
+            prop_assert!(kept.iter().is_sorted_by_key(|row| row.place()));
         }
     }
 

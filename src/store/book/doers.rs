@@ -5,42 +5,50 @@ use crate::domain::ids::ActivityId;
 use crate::domain::user::UserNo;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
+use std::sync::LazyLock;
+
+/// One for all, so that hashes can be made where there is time. Nobody outside can guess it.
+static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
 
 /// The users by the hashes of what they did.
 #[derive(Default)]
 pub struct Doers {
-    hasher: DefaultHashBuilder,
     table: HashTable<(u32, UserNo)>,
+}
+
+/// Returns the hash of an id.
+pub fn hash(id: RowId<'_>) -> u32 {
+    let hash = match id {
+        RowId::Uuid(uuid) => HASHER.hash_one(uuid.as_u128()),
+        RowId::Text(text) => HASHER.hash_one(text),
+    };
+    (hash >> 32) as u32
 }
 
 impl Doers {
     /// Returns users one of whom did that activity, if anybody did.
     pub fn of(&self, id: &ActivityId) -> impl Iterator<Item = UserNo> {
-        let hash = self.hash(RowId::of(id));
+        let hash = hash(RowId::of(id));
         self.table.iter_hash(spread(hash)).filter(move |(other, _)| *other == hash).map(|(_, user)| *user)
     }
 
     /// Notes that a user did an activity.
     pub fn add(&mut self, id: RowId<'_>, user: UserNo) {
-        let hash = self.hash(id);
+        self.add_hashed(hash(id), user);
+    }
+
+    /// Notes that a user did an activity whose id has that hash.
+    pub fn add_hashed(&mut self, hash: u32, user: UserNo) {
         self.table.insert_unique(spread(hash), (hash, user), |(hash, _)| spread(*hash));
     }
 
     /// Forgets that a user of whom `is_theirs` holds did an activity.
     pub fn remove(&mut self, id: RowId<'_>, is_theirs: impl Fn(UserNo) -> bool) {
-        let hash = self.hash(id);
+        let hash = hash(id);
         let found = self.table.find_entry(spread(hash), |(other, user)| *other == hash && is_theirs(*user));
         if let Ok(entry) = found {
             entry.remove();
         }
-    }
-
-    fn hash(&self, id: RowId<'_>) -> u32 {
-        let hash = match id {
-            RowId::Uuid(uuid) => self.hasher.hash_one(uuid.as_u128()),
-            RowId::Text(text) => self.hasher.hash_one(text),
-        };
-        (hash >> 32) as u32
     }
 }
 

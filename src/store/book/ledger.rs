@@ -276,13 +276,19 @@ impl Ledger {
         }
     }
 
+    /// Takes over a user with everything that the user did, and the hashes of its ids ([`doers::hash`]).
+    pub fn bring_all(&mut self, person: Person, ids: Vec<u32>) -> Result<(), Malformed> {
+        let user = person.facts.user.no;
+        for id in ids {
+            self.doers.add_hashed(id, user);
+        }
+        self.bring(person)
+    }
+
     /// Takes over a user whom another store kept.
     fn bring(&mut self, person: Person) -> Result<(), Malformed> {
         let Person { facts, pseudonym, former, reviews } = person;
         let no = facts.user.no;
-        for row in facts.activities.iter() {
-            self.doers.add(row.id, no);
-        }
         for key in facts.user.identity.keys() {
             self.keys.insert(key.clone(), Some(no));
         }

@@ -9,7 +9,7 @@
 pub mod change;
 pub mod codec;
 pub mod content;
-mod doers;
+pub mod doers;
 pub mod erasure;
 pub mod image;
 pub mod ledger;

@@ -19,6 +19,7 @@ use crate::domain::activities::Activities;
 use crate::domain::ids::TenantId;
 use crate::store::book::change::Change;
 use crate::store::book::codec::{Decoder, Encoder, Malformed};
+use crate::store::book::doers;
 use crate::store::book::image::{Image, changes};
 use crate::store::book::person::{Person, read_person, write_person};
 use std::fs::{self, File};
@@ -197,8 +198,8 @@ pub fn read(path: &Path) -> Result<(Extent, Rebuilt, u64), LeftOut> {
     Ok((extent, rebuilt, bytes))
 }
 
-/// People of a tenant.
-type People = (TenantId, Vec<Person>);
+/// People of a tenant, with the hashes of what each did.
+type People = (TenantId, Vec<(Person, Vec<u32>)>);
 
 fn take_people_in(
     rebuilt: &mut Rebuilt,
@@ -263,7 +264,8 @@ fn people_of(payload: &[u8]) -> Result<People, Malformed> {
     while !from.is_empty() {
         let mut person = read_person(&mut from)?;
         person.facts.activities = Activities::unpack(from.block()?).ok_or(Malformed)?;
-        people.push(person);
+        let ids = person.facts.activities.ids().map(doers::hash).collect();
+        people.push((person, ids));
     }
     Ok((tenant, people))
 }

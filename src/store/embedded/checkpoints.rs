@@ -26,6 +26,8 @@ pub struct Checkpoints {
     first_bytes: u64,
     /// How long the last one is.
     bytes: u64,
+    /// Holds days that were dropped since: it is due, however little came in.
+    is_old: bool,
     running: Option<Running>,
 }
 
@@ -38,9 +40,14 @@ struct Running {
 }
 
 impl Checkpoints {
-    /// Returns those of a log whose last one has so many bytes.
-    pub fn new(first_bytes: u64, bytes: u64) -> Self {
-        Self { first_bytes, bytes, running: None }
+    /// Returns those of a log whose last one has so many bytes, 0 when there is none, and may hold days that were dropped.
+    pub fn behind(first_bytes: u64, bytes: u64, is_old: bool) -> Self {
+        Self { first_bytes, bytes, is_old, running: None }
+    }
+
+    /// Says whether there is one.
+    pub fn is_any(&self) -> bool {
+        self.bytes > 0
     }
 
     /// Begins the next one when it is due and the one before is done.
@@ -75,6 +82,11 @@ impl Checkpoints {
         }
     }
 
+    /// Says that days were dropped.
+    pub fn holds_too_much(&mut self) {
+        self.is_old = true;
+    }
+
     /// Gives up what is being written: it holds somebody who must be nowhere.
     pub fn give_up(&mut self) {
         if let Some(running) = self.running.take() {
@@ -85,7 +97,8 @@ impl Checkpoints {
     }
 
     fn is_due(&self, log: &Log) -> bool {
-        log.behind() > 0 && log.behind() >= self.first_bytes.max(self.bytes / PART)
+        let has_grown = log.behind() > 0 && log.behind() >= self.first_bytes.max(self.bytes / PART);
+        has_grown || (self.is_old && self.bytes > 0)
     }
 
     /// Everything that was written is shown: call it between commits.
@@ -102,6 +115,7 @@ impl Checkpoints {
             .checkpoint()
             .map_err(io::Error::other)
             .and_then(|path| background::start("checkpoint", move || write(path)));
+        self.is_old = false;
         match started {
             Ok(thread) => self.running = Some(Running { thread, is_over, behind: log.behind() }),
             Err(error) => tracing::warn!(%error, "no checkpoint could be begun: the next start takes longer"),

@@ -64,6 +64,18 @@ pub struct Extent {
     pub buckets: BTreeMap<String, (u64, u64)>,
 }
 
+impl Extent {
+    /// Returns the last day of activities that was dropped since it was another one.
+    pub fn last_day_gone_since(&self, before: &Self) -> Option<UtcDay> {
+        let gone = before.buckets.keys().filter(|name| !self.buckets.contains_key(*name));
+        let day = |name: &String| match Bucket::named(name)? {
+            Bucket::Activities(day) => Some(day),
+            Bucket::Content(_) => None,
+        };
+        gone.filter_map(day).max()
+    }
+}
+
 /// What is dropped as a whole, once it is old.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Bucket {
@@ -183,32 +195,30 @@ impl From<io::Error> for WriteFailed {
 
 impl Log {
     /// Opens the log of a folder and replays it: first the facts, then the days, oldest first.
-    ///
-    /// fjall 3.1 meets some damage with a failed assertion. That is damage too, not a reason to abort: nothing that
-    /// it was building is used afterwards.
     pub fn open(folder: &Folder, replay: &mut impl Replay) -> Result<Self, OpenError> {
-        Self::open_behind(folder, &Extent::default(), replay)
+        Self::since(&Extent::default(), open(folder)?, folder, replay)
     }
 
-    /// Opens the log of a folder and replays what came since it reached `known`, which has been taken in; but all of what
-    /// was exported, which nobody has taken in. What came before is not looked at: see [`Log::records`].
-    pub fn open_behind(folder: &Folder, known: &Extent, replay: &mut impl Replay) -> Result<Self, OpenError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::recover(folder, known, replay)));
-        opened.unwrap_or_else(|_| Err(OpenError::damaged("the log cannot be recovered")))
-    }
-
-    fn recover(folder: &Folder, known: &Extent, replay: &mut impl Replay) -> Result<Self, OpenError> {
-        let head = folder.head()?;
-        let database = database(&folder.log()?)?;
-        let facts = database.keyspace(FACTS, options)?;
-        let notes = database.keyspace(NOTES, options)?;
-        let mut log = Self { database, facts, notes, buckets: BTreeMap::new(), head, last: 0, behind: 0 };
-        log.read(known, replay)?;
-        if log.head.is_new() {
-            log.head.begin().map_err(OpenError::Io)?;
-        }
-        folder.sync().map_err(OpenError::Io)?;
-        Ok(log)
+    /// Replays what came since the log reached `known`, which has been taken in; but all of what was exported, which nobody
+    /// has taken in. What came before is not looked at: see [`Log::records`].
+    pub fn since(
+        known: &Extent,
+        database: Database,
+        folder: &Folder,
+        replay: &mut impl Replay,
+    ) -> Result<Self, OpenError> {
+        unpanicked(|| {
+            let facts = database.keyspace(FACTS, options)?;
+            let notes = database.keyspace(NOTES, options)?;
+            let head = folder.head()?;
+            let mut log = Self { database, facts, notes, buckets: BTreeMap::new(), head, last: 0, behind: 0 };
+            log.read(known, replay)?;
+            if log.head.is_new() {
+                log.head.begin().map_err(OpenError::Io)?;
+            }
+            folder.sync().map_err(OpenError::Io)?;
+            Ok(log)
+        })
     }
 
     /// Returns the key of page tokens. It is made when the log is new.
@@ -289,17 +299,20 @@ impl Log {
         Ok(self.head.set(self.last)?)
     }
 
-    /// Drops the buckets of this one's kind that are of days before its own. A note about what goes is durable before
+    /// Drops the buckets of this one's kind that are of days before its own, and says whether there were any. A note about what goes is durable before
     /// anything goes: a crash in between is put right at the next start.
-    pub fn drop_before(&mut self, first: Bucket) -> Result<(), WriteFailed> {
-        self.note_dropped(first)?;
+    pub fn drop_before(&mut self, first: Bucket) -> Result<bool, WriteFailed> {
         let old: Vec<Bucket> = self.buckets.range(first.least()..first).map(|(bucket, _)| *bucket).collect();
+        if old.is_empty() {
+            return Ok(false);
+        }
+        self.note_dropped(first)?;
         for bucket in old {
             if let Some(held) = self.buckets.remove(&bucket) {
                 self.database.delete_keyspace(held.partition)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the whole log anew as `rewrite` says, with one record more at its end, and goes on in that one. The old
@@ -406,7 +419,7 @@ impl Log {
     fn read(&mut self, known: &Extent, replay: &mut impl Replay) -> Result<(), OpenError> {
         self.finish_dropping()?;
         self.find_buckets()?;
-        if let Some(day) = self.last_day_gone(known) {
+        if let Some(day) = self.extent().last_day_gone_since(known) {
             replay.forget_before(day.plus(1));
         }
         let dropped = self.dropped(known)?;
@@ -449,17 +462,6 @@ impl Log {
             last = last.max(u64::from_be_bytes(*key));
         }
         Ok(last)
-    }
-
-    /// Returns the last day of activities that was dropped since.
-    fn last_day_gone(&self, known: &Extent) -> Option<UtcDay> {
-        let is_there = |name: &str| self.buckets.values().any(|held| &**held.partition.name() == name);
-        let gone = known.buckets.keys().filter(|name| !is_there(name));
-        let day = |name: &String| match Bucket::named(name)? {
-            Bucket::Activities(day) => Some(day),
-            Bucket::Content(_) => None,
-        };
-        gone.filter_map(day).max()
     }
 
     /// Adds up what was dropped of what came since the log reached `known`.
@@ -506,6 +508,21 @@ impl Log {
     }
 }
 
+/// Opens the log of a folder and reads nothing. It looks for HEAD first, which is there before the log is.
+pub fn open(folder: &Folder) -> Result<Database, OpenError> {
+    unpanicked(|| {
+        folder.head()?;
+        Ok(database(&folder.log()?)?)
+    })
+}
+
+/// fjall 3.1 meets some damage with a failed assertion. That is damage too, not a reason to abort: nothing that it was
+/// building is used afterwards.
+fn unpanicked<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(OpenError::damaged("the log cannot be read")))
+}
+
 /// What dropped buckets held.
 #[derive(Default)]
 struct Dropped {
@@ -528,6 +545,10 @@ pub struct Records {
 impl Records {
     /// Reads all of them and says what is wrong with them, or that they are whole; or no when it is told to end.
     pub fn verify(&self, is_over: &AtomicBool) -> Result<bool, OpenError> {
+        unpanicked(|| self.read(is_over))
+    }
+
+    fn read(&self, is_over: &AtomicBool) -> Result<bool, OpenError> {
         let mut seen = Sequences::behind(0);
         for partition in &self.partitions {
             for guard in partition.range(..=record::key(self.last)) {

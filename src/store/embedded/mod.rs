@@ -50,7 +50,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use audit::Audit;
-use checkpoints::{Checkpoints, FIRST_BYTES};
+use checkpoints::FIRST_BYTES;
 use chrono::{DateTime, Utc};
 use committer::{Command, Committer, Writer, ask, ask_patiently};
 use folder::Folder;
@@ -83,13 +83,12 @@ impl EmbeddedStore {
 
     fn open_with(path: &Path, evaluate: Evaluate, first_bytes: u64) -> Result<Self, OpenError> {
         let folder = Arc::new(Folder::open(path)?);
-        let (log, rebuilt, checkpoint_bytes) = replay::open(&folder)?;
+        let (log, rebuilt, checkpoints) = replay::open(&folder, first_bytes)?;
         let token_key = log.token_key()?;
         let audit = Audit::open(folder.audit())?;
-        let unread = if checkpoint_bytes > 0 { Some(log.records()?) } else { None };
+        let unread = if checkpoints.is_any() { Some(log.records()?) } else { None };
         let (ledgers, index) = rebuilt.finish(log.kept()?);
         let lines = audit.lines();
-        let checkpoints = Checkpoints::new(first_bytes, checkpoint_bytes);
         let index_of_writer = Arc::clone(&index);
         let writer = Writer { log, folder, ledgers, index: index_of_writer, evaluate, lines, checkpoints };
         let committer = Committer::start(writer).map_err(OpenError::Io)?;

@@ -2,10 +2,12 @@
 
 use super::checkpoint;
 use super::checkpoint::LeftOut;
+use super::checkpoints::Checkpoints;
 use super::error::OpenError;
 use super::folder::Folder;
 use super::index::Index;
-use super::log::{Bucket, Log, Payload, Replay};
+use super::log;
+use super::log::{Bucket, Extent, Log, Payload, Replay};
 use super::notes::Notes;
 use crate::domain::activity::Activity;
 use crate::domain::content::Content;
@@ -22,21 +24,29 @@ use crate::store::book::tenant::Tenant;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::thread;
 
-/// Opens the log of a folder, and returns what it comes to and how many bytes the checkpoint has that was read instead of
-/// most of it.
-pub fn open(folder: &Folder) -> Result<(Log, Rebuilt, u64), OpenError> {
-    match checkpoint::read(&folder.checkpoint()?) {
+/// Opens the log of a folder, and returns what it comes to and its checkpoints. What the last one stands for is not read.
+pub fn open(folder: &Folder, first_bytes: u64) -> Result<(Log, Rebuilt, Checkpoints), OpenError> {
+    let path = folder.checkpoint()?;
+    // Neither waits for the other: the log may have a journal to recover.
+    let (database, read) = thread::scope(|scope| {
+        let read = scope.spawn(|| checkpoint::read(&path));
+        (log::open(folder), read.join().unwrap_or(Err(LeftOut::Damaged)))
+    });
+    let database = database?;
+    match read {
         Ok((known, mut rebuilt, bytes)) => {
-            let log = Log::open_behind(folder, &known, &mut rebuilt)?;
-            return Ok((log, rebuilt, bytes));
+            let log = Log::since(&known, database, folder, &mut rebuilt)?;
+            let is_old = log.extent().last_day_gone_since(&known).is_some();
+            return Ok((log, rebuilt, Checkpoints::behind(first_bytes, bytes, is_old)));
         }
         Err(LeftOut::Io(error)) if error.kind() == ErrorKind::NotFound => {}
         Err(why) => tracing::warn!(%why, "the checkpoint is left out and the whole log is read"),
     }
     let mut rebuilt = Rebuilt::default();
-    let log = Log::open(folder, &mut rebuilt)?;
-    Ok((log, rebuilt, 0))
+    let log = Log::since(&Extent::default(), database, folder, &mut rebuilt)?;
+    Ok((log, rebuilt, Checkpoints::behind(first_bytes, 0, false)))
 }
 
 /// The books so far.
@@ -114,10 +124,10 @@ impl Replay for Rebuilt {
 }
 
 impl Rebuilt {
-    /// Takes in people of a checkpoint.
-    pub fn people(&mut self, tenant: TenantId, people: Vec<Person>) -> Result<(), Malformed> {
+    /// Takes in people of a checkpoint, with the hashes of what each did.
+    pub fn people(&mut self, tenant: TenantId, people: Vec<(Person, Vec<u32>)>) -> Result<(), Malformed> {
         let ledger = self.ledger(tenant);
-        people.into_iter().try_for_each(|person| ledger.apply(Change::Brought(Box::new(person))))
+        people.into_iter().try_for_each(|(person, ids)| ledger.bring_all(person, ids))
     }
 
     /// Collects a whole day first, so that each user's day is sorted once.
