@@ -7,6 +7,7 @@
 pub mod echo;
 pub mod issuer;
 pub mod load;
+pub mod plot;
 pub mod program;
 pub mod secure;
 pub mod table;
@@ -48,6 +49,9 @@ pub struct Options {
     /// Speak TLS, with tokens, and have the server measure itself: the two benches of reading.
     #[arg(long)]
     secured: bool,
+    /// Draw what is measured into this folder, as SVG: the bench of curves.
+    #[arg(long, value_name = "FOLDER")]
+    pub draw: Option<PathBuf>,
     /// Is given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -76,6 +80,11 @@ impl Options {
     /// Returns what secures callers of a tenant, if anything is to.
     pub async fn security(&self, tenant: &str) -> Result<Option<Security>> {
         if self.secured { Ok(Some(Security::new(tenant).await?)) } else { Ok(None) }
+    }
+
+    /// Says whether this only shows that it works.
+    pub fn is_quick(&self) -> bool {
+        self.quick
     }
 
     /// Returns how many of `full` there are.

@@ -28,6 +28,11 @@ impl Sample {
         f64::from(self.calls) / self.elapsed.as_secs_f64()
     }
 
+    /// Returns how long the calls took in all, in us.
+    pub fn micros(&self) -> f64 {
+        self.elapsed.as_secs_f64() * 1e6
+    }
+
     /// Adds the CPU time of another program that helped.
     pub fn with(self, cpu: Duration) -> Self {
         Self { cpu: self.cpu + cpu, ..self }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// A text is looked for in so many rows before its own.
 const SHARED_ROWS: usize = 8;
 
-/// Some rows, one after the other:
+/// Some rows, in order of time by their starts, in the order of arrival by their bytes:
 ///
 /// | | bytes |
 /// |---|---|
@@ -25,7 +25,7 @@ const SHARED_ROWS: usize = 8;
 #[derive(Clone, Default)]
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
-    /// Where each row begins.
+    /// Where each row begins, in order of time.
     starts: Vec<u32>,
     /// Indicators outside the taxonomy.
     others: Vec<Indicator>,
@@ -159,10 +159,15 @@ impl Chunk {
     }
 
     /// Adds a row behind all others.
-    #[expect(clippy::disallowed_methods, reason = "what is hidden stays hidden in here")]
     pub(super) fn push(&mut self, row: &Row<'_>) {
+        self.insert(self.len(), row);
+    }
+
+    /// Adds a row before the one of that number. Its bytes stand behind those of all others.
+    #[expect(clippy::disallowed_methods, reason = "what is hidden stays hidden in here")]
+    pub(super) fn insert(&mut self, at: usize, row: &Row<'_>) {
         let texts = [row.operation(), row.object_name().spell(), row.destination().spell()];
-        let known = self.places_of(texts);
+        let known = self.places_of(texts, at);
         let nanos = row.at.timestamp_subsec_nanos();
         let number = row.indicator.number();
         let mut flags = row.sensitivity as u8;
@@ -179,7 +184,8 @@ impl Chunk {
             texts.iter().zip(&known).map(|(text, known)| 3 + if known.is_none() { text.len() } else { 0 });
         self.bytes.reserve_exact(FIXED_BYTES_MAX + new.sum::<usize>());
         self.starts.reserve_exact(1);
-        self.starts.push(u32::try_from(self.bytes.len()).expect("some dozens of rows are less than 4 GiB"));
+        let start = u32::try_from(self.bytes.len()).expect("some dozens of rows are less than 4 GiB");
+        self.starts.insert(at, start);
         self.bytes.push(flags);
         self.bytes.extend_from_slice(&row.at.timestamp().to_le_bytes());
         let number = number.unwrap_or_else(|| self.number_of(row.indicator));
@@ -196,11 +202,11 @@ impl Chunk {
         }
     }
 
-    /// Returns where the last rows have these texts, each of its kind, if they have.
-    fn places_of(&self, texts: [&str; 3]) -> [Option<usize>; 3] {
+    /// Returns where the last rows before one have these texts, each of its kind, if they have.
+    fn places_of(&self, texts: [&str; 3], before: usize) -> [Option<usize>; 3] {
         let mut places = [None; 3];
         let mut wanted = texts.map(|text| !text.is_empty());
-        for row in (0..self.len()).rev().take(SHARED_ROWS) {
+        for row in (0..before).rev().take(SHARED_ROWS) {
             if wanted == [false; 3] {
                 break;
             }

@@ -68,12 +68,15 @@ impl Activities {
         };
         let chunk = &self.chunks[place];
         let is_last = place + 1 == self.chunks.len() && chunk.last() <= new;
-        if is_last && chunk.len() < CHUNK_ROWS {
-            Arc::make_mut(&mut self.chunks[place]).push(row);
-        } else if is_last {
+        if is_last && chunk.len() == CHUNK_ROWS {
             self.chunks.push(Arc::new(Chunk::of([*row])));
+            return;
+        }
+        let at = chunk.partition_point(|other| other <= new);
+        let forgotten = if place == 0 { self.forgotten } else { 0 };
+        if chunk.len() < CHUNK_ROWS && at >= forgotten {
+            Arc::make_mut(&mut self.chunks[place]).insert(at, row);
         } else {
-            let forgotten = if place == 0 { self.forgotten } else { 0 };
             let mut rows: Vec<Row<'_>> = chunk.rows(forgotten..chunk.len()).collect();
             let at = rows.partition_point(|other| other.place() <= new);
             rows.insert(at, *row);
@@ -107,9 +110,9 @@ impl Activities {
         let place = Place::of(at, RowId::of(id));
         let number = self.chunks.partition_point(|chunk| chunk.last() < place);
         let chunk = self.chunks.get(number)?;
-        let row = chunk.partition_point(|row| row < place);
-        let is_known = self.known(number).contains(&row);
-        (is_known && chunk.place(row) == place).then(|| chunk.row(row))
+        // The same may have been forgotten, and have come again.
+        let row = chunk.partition_point(|row| row < place).max(self.known(number).start);
+        (chunk.place(row) == place).then(|| chunk.row(row))
     }
 
     /// Says whether there is one of that id, at whatever instant.
