@@ -86,14 +86,14 @@ fn measure(folder: &Path, activities: usize) -> Result<()> {
     let (begun, worked) = (Instant::now(), cpu_ticks()?);
     runtime.block_on(many(&store, all))?;
     let four = begun.elapsed();
-    let ingested = (cpu_ticks()? - worked) as f64 / activities as f64;
+    let ingested = micros_each(cpu_ticks()? - worked, activities as u64)?;
     say("store, four callers", activities, four);
     println!("  {:.2} of the raw log", ratio(raw, four));
     let (worked, mut expired) = (cpu_ticks()?, 0);
     for day in 1..=EXPIRED_DAYS {
         expired += runtime.block_on(store.expire(UtcDay::of(SystemClock.now()).plus(10 + day)))?;
     }
-    let each = (cpu_ticks()? - worked) as f64 / expired as f64;
+    let each = micros_each(cpu_ticks()? - worked, expired)?;
     println!(
         "  expired {expired} activities of {EXPIRED_DAYS} days, one by one: {:.2} us of CPU an activity",
         each * 1e4
@@ -210,6 +210,10 @@ fn memory() -> Result<u64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     let kilobytes: u64 = line.split_whitespace().nth(1).context("no VmRSS")?.parse()?;
     Ok(kilobytes * 1024)
+}
+
+fn micros_each(ticks: u64, count: u64) -> Result<f64> {
+    Ok(f64::from(u32::try_from(ticks)?) * 1e4 / f64::from(u32::try_from(count)?))
 }
 
 /// CPU time of the threads of this process that live, in hundredths of a second, by Linux; without that of checkpoints,
