@@ -48,6 +48,9 @@ pub struct Options {
     /// Speak TLS, with tokens, and have the server measure itself: the two benches of reading.
     #[arg(long)]
     secured: bool,
+    /// Find the services that are compared with in this folder, to which `benches/peers/prepare` has put them.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/../peers"))]
+    pub peers: PathBuf,
     /// Is given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,

@@ -68,7 +68,8 @@ class Service:
         if keys:
             pipeline.mget(keys)
         pipeline.xadd("audit", {"call": call, "people": " ".join(people)})
-        return pipeline.execute()[0] if keys else (pipeline.execute(), [])[1]
+        results = pipeline.execute()
+        return results[0] if keys else []
 
     def enriched(self, alert, severity, now):
         """Returns an alert with its column."""
