@@ -105,8 +105,16 @@ impl Bench {
         self.rounds("page of 500", options, &calls, [count, PAGES_TIMES]).await
     }
 
-    async fn rounds(&self, what: &'static str, options: &Options, calls: &Calls, count: usize) -> Result<()> {
+    /// Makes calls so often each, in turn, and prints what they cost.
+    async fn rounds(
+        &self,
+        what: &'static str,
+        options: &Options,
+        calls: &Calls,
+        [once, times]: [usize; 2],
+    ) -> Result<()> {
         let (load, mut table) = (options.load(LOAD), Table::of(what, 1));
+        let count = once * times;
         for round in 0..options.rounds() {
             for (name, peer) in &self.peers {
                 table.add(name, self.with_redis(calls.measure(peer, load, count)).await?);
