@@ -95,8 +95,7 @@ fn measure(folder: &Path, activities: usize) -> Result<()> {
     }
     let each = micros_each(cpu_ticks()? - worked, expired)?;
     println!(
-        "  expired {expired} activities of {EXPIRED_DAYS} days, one by one: {:.2} us of CPU an activity",
-        each * 1e4
+        "  expired {expired} activities of {EXPIRED_DAYS} days, one by one: {each:.2} us of CPU an activity"
     );
     println!("  {:.1} % of what it cost to take them in", 100.0 * each / ingested);
     drop(store);

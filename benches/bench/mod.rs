@@ -52,6 +52,9 @@ pub struct Options {
     /// Draw what is measured into this folder, as SVG: the bench of curves.
     #[arg(long, value_name = "FOLDER")]
     pub draw: Option<PathBuf>,
+    /// Find the services that are compared with in this folder, to which `benches/peers/prepare` has put them.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/../peers"))]
+    pub peers: PathBuf,
     /// Is given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,

@@ -66,6 +66,11 @@ impl Program {
         Self::start(command, None).context("a replica did not start")
     }
 
+    /// Starts another program, which says where it listens as `riskshare serve` does.
+    pub fn other(command: Command) -> Result<Self> {
+        Self::start(command, None)
+    }
+
     /// Returns the server and an echo, both of them secured if that is given: then the server is started anew.
     pub fn beside_echo(self, security: Option<&Security>) -> Result<(Self, Self)> {
         match security {

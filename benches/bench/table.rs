@@ -93,20 +93,25 @@ impl Table {
 
     /// Returns how the 99th percentile of one series compares with that of another.
     pub fn p99_ratio(&self, name: &str, with: &str) -> Spread {
-        let of = |name| {
-            let (_, samples) = self.series.iter().find(|(known, _)| *known == name).expect("a series");
-            samples.iter().map(|sample| sample.millis_of(99))
-        };
-        Spread::of(of(name).zip(of(with)).map(|(one, other)| one / other))
+        self.compare(name, with, |sample| sample.millis_of(99))
     }
 
     /// Returns how the rate of one series compares with that of another.
     pub fn rate_ratio(&self, name: &str, with: &str) -> Spread {
-        let rates = |name| {
+        self.compare(name, with, |sample| self.rate(sample))
+    }
+
+    /// Returns how the CPU time of one series compares with that of another.
+    pub fn cpu_ratio(&self, name: &str, with: &str) -> Spread {
+        self.compare(name, with, |sample| self.micros(sample))
+    }
+
+    fn compare(&self, name: &str, with: &str, figure: impl Fn(&Sample) -> f64) -> Spread {
+        let of = |name| {
             let (_, samples) = self.series.iter().find(|(known, _)| *known == name).expect("a series");
-            samples.iter().map(|sample| self.rate(sample))
+            samples.iter().map(&figure)
         };
-        Spread::of(rates(name).zip(rates(with)).map(|(one, other)| one / other))
+        Spread::of(of(name).zip(of(with)).map(|(one, other)| one / other))
     }
 
     fn ratio(&self, samples: &[Sample], base: &[Sample]) -> Spread {

@@ -7,6 +7,7 @@ use prost_types::{FieldMask, Timestamp};
 use riskshare::clock::{Clock, SystemClock};
 use riskshare::domain::time::UtcDay;
 use riskshare::pb;
+use riskshare::pb::alert_enrichment_service_client::AlertEnrichmentServiceClient;
 use riskshare::pb::ingest_service_client::IngestServiceClient;
 use riskshare::pb::settings_service_client::SettingsServiceClient;
 use std::ops::Range;
@@ -120,6 +121,13 @@ impl Tenant {
             view: pb::EnrichmentView::Full.into(),
             activity_page_size: 0,
         }
+    }
+
+    /// Asks about an alert that involves people, in full.
+    pub async fn enriched(&self, people: Range<usize>) -> Result<pb::EnrichedAlert> {
+        let mut enrichment = AlertEnrichmentServiceClient::new(self.channel.clone());
+        let answer = enrichment.enrich_alert(self.alert(people)).await?.into_inner();
+        answer.alert.context("an answer without an alert")
     }
 
     async fn set(&self, field: &str, settings: pb::Settings) -> Result<()> {
