@@ -9,7 +9,8 @@ use crate::domain::ids::TenantId;
 use crate::store::book::ledger::Ledger;
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -19,6 +20,9 @@ pub const FIRST_BYTES: u64 = 4 << 20;
 /// The next checkpoint is written when the log has grown by so much of the last one: what is replayed at a start stays a
 /// small part of what is loaded, and what is written a small multiple of what comes in.
 const PART: u64 = 64;
+
+/// A checkpoint is begun where the disk has room for so many of its like: it must not take the room of what comes in.
+const ROOM: u64 = 4;
 
 /// The checkpoints of a log.
 pub struct Checkpoints {
@@ -111,10 +115,11 @@ impl Checkpoints {
         let is_over = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_over);
         let write = move |path: PathBuf| moment.write(&path, &flag);
-        let started = folder
-            .checkpoint()
-            .map_err(io::Error::other)
-            .and_then(|path| background::start("checkpoint", move || write(path)));
+        let needed = ROOM * self.bytes.max(log.behind());
+        let started = folder.checkpoint().map_err(io::Error::other).and_then(|path| {
+            has_room(&path, needed)?;
+            background::start("checkpoint", move || write(path))
+        });
         self.is_old = false;
         match started {
             Ok(thread) => self.running = Some(Running { thread, is_over, behind: log.behind() }),
@@ -133,4 +138,13 @@ impl Checkpoints {
             Err(error) => tracing::warn!(%error, "no checkpoint was written: the next start takes longer"),
         }
     }
+}
+
+/// Fails when the disk of a file has less room.
+fn has_room(path: &Path, needed: u64) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(path.parent().unwrap_or(path))?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < needed {
+        return Err(ErrorKind::StorageFull.into());
+    }
+    Ok(())
 }
