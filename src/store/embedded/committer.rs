@@ -5,8 +5,9 @@ use super::checkpoints::Checkpoints;
 use super::erasure::Without;
 use super::folder::Folder;
 use super::index::Index;
-use super::log::{Bucket, Log, Part, RewriteFailed, WriteFailed};
+use super::log::{Bucket, Log, Part, Records, RewriteFailed, WriteFailed};
 use super::parts::Parts;
+use super::verification::Verification;
 use crate::domain::audit::{AuditEvent, AuditOutcome};
 use crate::domain::content::{Content, RECORDS_MAX};
 use crate::domain::decision::{Decision, Undecided};
@@ -110,6 +111,8 @@ pub struct Committer {
 
 /// The thread's state.
 pub struct Writer {
+    /// Reads the log. Goes before it, as fields do in this order.
+    pub verification: Option<Verification>,
     /// The log.
     pub log: Log,
     /// Where it is. Locked until all is written.
@@ -127,9 +130,11 @@ pub struct Writer {
 }
 
 impl Committer {
-    /// Starts the thread.
-    pub fn start(writer: Writer) -> std::io::Result<Self> {
+    /// Starts the thread, and the reading of records that nobody has looked at.
+    pub fn start(mut writer: Writer, unread: Option<Records>) -> std::io::Result<Self> {
         let (commands, queue) = sync_channel(QUEUE_MAX);
+        let verify = |records| Verification::start(records, commands.clone());
+        writer.verification = unread.map(verify).transpose()?;
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || writer.run(&queue))?;
         Ok(Self { commands, thread: Some(thread) })
     }
@@ -384,7 +389,9 @@ impl Writer {
         let mut last = Encoder::default();
         last.uuid(tenant.uuid());
         change.write(&mut last);
+        // Both hold the log that is about to go, and its people.
         self.checkpoints.give_up();
+        self.verification = None;
         let without = Without { tenant, erasure };
         self.log.write_anew(&self.folder, &without, &last.finish())?;
         let ledger = self.ledger(tenant);

@@ -58,15 +58,11 @@ use index::Index;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use verification::Verification;
 
 /// A store in a folder of its own. Dropping it makes everything durable and lets the folder go.
 pub struct EmbeddedStore {
     index: Arc<Index>,
     token_key: [u8; 32],
-    /// Ends before the log does.
-    #[expect(dead_code, reason = "kept for its thread")]
-    verification: Option<Verification>,
     committer: Committer,
     audit: Audit,
 }
@@ -90,11 +86,18 @@ impl EmbeddedStore {
         let (ledgers, index) = rebuilt.finish(log.kept()?);
         let lines = audit.lines();
         let index_of_writer = Arc::clone(&index);
-        let writer = Writer { log, folder, ledgers, index: index_of_writer, evaluate, lines, checkpoints };
-        let committer = Committer::start(writer).map_err(OpenError::Io)?;
-        let verify = |records| Verification::start(records, committer.commands());
-        let verification = unread.map(verify).transpose().map_err(OpenError::Io)?;
-        Ok(Self { index, token_key, verification, committer, audit })
+        let writer = Writer {
+            verification: None,
+            log,
+            folder,
+            ledgers,
+            index: index_of_writer,
+            evaluate,
+            lines,
+            checkpoints,
+        };
+        let committer = Committer::start(writer, unread).map_err(OpenError::Io)?;
+        Ok(Self { index, token_key, committer, audit })
     }
 }
 
