@@ -41,11 +41,13 @@ struct Running {
     is_over: Arc<AtomicBool>,
     /// How much of the log it takes in.
     behind: u64,
+    /// The one before holds days that were dropped.
+    was_old: bool,
 }
 
 impl Checkpoints {
-    /// Returns those of a log whose last one has so many bytes, 0 when there is none, and may hold days that were dropped.
-    pub fn behind(first_bytes: u64, bytes: u64, is_old: bool) -> Self {
+    /// Returns those of a log of which the last one has so many bytes, 0 when there is none, and may hold days that were dropped.
+    pub fn of(first_bytes: u64, bytes: u64, is_old: bool) -> Self {
         Self { first_bytes, bytes, is_old, running: None }
     }
 
@@ -80,10 +82,8 @@ impl Checkpoints {
         index: &Index,
     ) {
         self.wait(log);
-        if self.is_due(log) {
-            self.begin(log, folder, ledgers, index);
-            self.wait(log);
-        }
+        self.go_on(log, folder, ledgers, index);
+        self.wait(log);
     }
 
     /// Says that days were dropped.
@@ -120,9 +120,11 @@ impl Checkpoints {
             has_room(&path, needed)?;
             background::start("checkpoint", move || write(path))
         });
-        self.is_old = false;
         match started {
-            Ok(thread) => self.running = Some(Running { thread, is_over, behind: log.behind() }),
+            Ok(thread) => {
+                let was_old = std::mem::take(&mut self.is_old);
+                self.running = Some(Running { thread, is_over, behind: log.behind(), was_old });
+            }
             Err(error) => tracing::warn!(%error, "no checkpoint could be begun: the next start takes longer"),
         }
     }
@@ -135,7 +137,10 @@ impl Checkpoints {
                 self.bytes = bytes;
                 tracing::debug!(bytes, "wrote a checkpoint");
             }
-            Err(error) => tracing::warn!(%error, "no checkpoint was written: the next start takes longer"),
+            Err(error) => {
+                self.is_old |= running.was_old;
+                tracing::warn!(%error, "no checkpoint was written: the next start takes longer");
+            }
         }
     }
 }
@@ -147,4 +152,34 @@ fn has_room(path: &Path, needed: u64) -> io::Result<()> {
         return Err(ErrorKind::StorageFull.into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::replay::Rebuilt;
+    use std::fs;
+
+    #[test]
+    fn one_that_holds_what_was_dropped_stays_due_until_the_next_one_is_written() {
+        let at = tempfile::tempdir().unwrap();
+        let folder = Folder::open(at.path()).unwrap();
+        let mut log = Log::open(&folder, &mut Rebuilt::default()).unwrap();
+        let (ledgers, index) = (HashMap::new(), Index::default());
+        let mut checkpoints = Checkpoints::of(FIRST_BYTES, 1, false);
+        let path = folder.checkpoint().unwrap();
+        checkpoints.finish(&mut log, &folder, &ledgers, &index);
+        assert!(!path.exists(), "none is due");
+        checkpoints.holds_too_much();
+        let in_the_way = path.with_added_extension("new");
+        fs::create_dir(&in_the_way).unwrap();
+        checkpoints.finish(&mut log, &folder, &ledgers, &index);
+        assert!(!path.exists(), "it cannot be written");
+        fs::remove_dir(&in_the_way).unwrap();
+        checkpoints.finish(&mut log, &folder, &ledgers, &index);
+        assert!(path.exists());
+        fs::remove_file(&path).unwrap();
+        checkpoints.finish(&mut log, &folder, &ledgers, &index);
+        assert!(!path.exists(), "none is due any more");
+    }
 }

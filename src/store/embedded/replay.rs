@@ -39,14 +39,14 @@ pub fn open(folder: &Folder, first_bytes: u64) -> Result<(Log, Rebuilt, Checkpoi
         Ok((known, mut rebuilt, bytes)) => {
             let log = Log::since(&known, database, folder, &mut rebuilt)?;
             let is_old = log.extent().last_day_gone_since(&known).is_some();
-            return Ok((log, rebuilt, Checkpoints::behind(first_bytes, bytes, is_old)));
+            return Ok((log, rebuilt, Checkpoints::of(first_bytes, bytes, is_old)));
         }
         Err(LeftOut::Io(error)) if error.kind() == ErrorKind::NotFound => {}
         Err(why) => tracing::warn!(%why, "the checkpoint is left out and the whole log is read"),
     }
     let mut rebuilt = Rebuilt::default();
     let log = Log::since(&Extent::default(), database, folder, &mut rebuilt)?;
-    Ok((log, rebuilt, Checkpoints::behind(first_bytes, 0, false)))
+    Ok((log, rebuilt, Checkpoints::of(first_bytes, 0, false)))
 }
 
 /// The books so far.
