@@ -147,9 +147,8 @@ impl Chunk {
     pub(super) fn unpack(from: &mut &[u8]) -> Option<Self> {
         let [bytes, starts, others] = [number(from)?, number(from)?, number(from)?];
         let bytes = take(from, bytes)?.to_vec();
-        let starts = take(from, starts.checked_mul(4)?)?.chunks_exact(4);
-        let starts =
-            starts.map(|start| u32::from_le_bytes([start[0], start[1], start[2], start[3]])).collect();
+        let (starts, _) = take(from, starts.checked_mul(4)?)?.as_chunks();
+        let starts = starts.iter().copied().map(u32::from_le_bytes).collect();
         let mut chunk = Self { bytes, starts, others: Vec::new() };
         for _ in 0..others {
             let length = number(from)?;

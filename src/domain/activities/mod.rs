@@ -72,7 +72,7 @@ impl Activities {
             self.chunks.push(Arc::new(Chunk::of([*row])));
             return;
         }
-        let at = chunk.partition_point(|other| other <= new);
+        let at = if is_last { chunk.len() } else { chunk.partition_point(|other| other <= new) };
         let forgotten = if place == 0 { self.forgotten } else { 0 };
         if chunk.len() < CHUNK_ROWS && at >= forgotten {
             Arc::make_mut(&mut self.chunks[place]).insert(at, row);
@@ -124,8 +124,8 @@ impl Activities {
 
     /// Returns the ids of all, oldest first.
     pub fn ids(&self) -> impl Iterator<Item = RowId<'_>> {
-        let of = |(number, chunk)| self.known(number).map(move |row| Chunk::place(chunk, row).id);
-        self.chunks.iter().map(|chunk| &**chunk).enumerate().flat_map(of)
+        let chunks = self.chunks.iter().enumerate();
+        chunks.flat_map(|(number, chunk)| self.known(number).map(|row| chunk.place(row).id))
     }
 
     /// Returns the first day on which there is any.

@@ -13,6 +13,7 @@
 //!
 //! A block is its kind (1 byte), the length of its payload (4), a checksum of all of it (4), and the payload.
 
+use super::folder::place;
 use super::log::{Extent, Replay};
 use super::replay::Rebuilt;
 use crate::domain::activities::Activities;
@@ -61,21 +62,19 @@ impl Moment {
     /// # Errors
     /// When it cannot be written, or is over. What was written of it is removed.
     pub fn write(&self, path: &Path, is_over: &AtomicBool) -> io::Result<u64> {
-        let new = path.with_added_extension("new");
-        let written = self.write_to(&new, is_over);
-        let written = written.and_then(|()| fs::metadata(&new)).and_then(|found| {
-            fs::rename(&new, path)?;
-            Ok(found.len())
+        let written = place(path, |file| {
+            self.write_to(file, is_over)?;
+            Ok(file.metadata()?.len())
         });
         if written.is_err() {
             // Whatever is left goes at the next start.
-            let _ = fs::remove_file(&new);
+            let _ = fs::remove_file(path.with_added_extension("new"));
         }
         written
     }
 
-    fn write_to(&self, path: &Path, is_over: &AtomicBool) -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(BLOCK_BYTES, File::create(path)?);
+    fn write_to(&self, file: &mut File, is_over: &AtomicBool) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(BLOCK_BYTES, file);
         out.write_all(MAGIC)?;
         out.write_all(&layout())?;
         put_block(&mut out, EXTENT, &self.extent_bytes())?;
@@ -106,7 +105,7 @@ impl Moment {
             }
         }
         put_block(&mut out, END, &u64::to_le_bytes(count))?;
-        out.into_inner()?.sync_all()
+        out.flush()
     }
 
     fn extent_bytes(&self) -> Vec<u8> {

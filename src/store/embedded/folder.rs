@@ -210,15 +210,20 @@ impl Folder {
         self.place("VERSION", VERSION).map_err(OpenError::Io)
     }
 
-    /// Puts a file in its place, durably and whole or not at all.
     fn place(&self, name: &str, content: &str) -> io::Result<()> {
-        let new = self.path.join(format!("{name}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, self.path.join(name))?;
-        self.sync()
+        place(&self.path.join(name), |file| file.write_all(content.as_bytes()))
     }
+}
+
+/// Puts a file in its place, durably and whole or not at all.
+pub fn place<T>(path: &Path, write: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+    let new = path.with_added_extension("new");
+    let mut file = File::create(&new)?;
+    let written = write(&mut file)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), sync_folder)?;
+    Ok(written)
 }
 
 fn is_marked(path: &Path, mark: &str) -> Result<bool, OpenError> {

@@ -8,6 +8,7 @@ use super::error::OpenError;
 use super::folder::{Folder, Head};
 use super::notes::Notes;
 use super::record;
+use super::sequences::{Payload, Records, Sequences, payloads, unpanicked};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcDay;
 use crate::store::book::codec::{Decoder, Encoder, Malformed};
@@ -15,10 +16,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The partition of facts that are no activities.
 const FACTS: &str = "facts";
@@ -38,9 +36,6 @@ const CACHE_BYTES: u64 = 8 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The journal's size at which old partitions are written to tables. Bounds the time to open.
 const JOURNAL_BYTES_MAX: u64 = 256 << 20;
-
-/// What is wrong with a log whose records do not add up.
-const NOT_WHOLE: &str = "records are missing, or are there twice";
 
 /// The log.
 pub struct Log {
@@ -171,9 +166,6 @@ impl<E: Into<OpenError>> From<E> for RewriteFailed {
     }
 }
 
-/// A record's payload, or why there is none.
-pub type Payload = Result<Vec<u8>, OpenError>;
-
 /// A write failed. What was to be written may be on disk or not.
 #[derive(Debug)]
 pub struct WriteFailed(pub String);
@@ -203,14 +195,13 @@ impl Log {
     /// has taken in. What came before is not looked at: see [`Log::records`].
     pub fn since(
         known: &Extent,
-        database: Database,
+        Opened { database, head }: Opened,
         folder: &Folder,
         replay: &mut impl Replay,
     ) -> Result<Self, OpenError> {
         unpanicked(|| {
             let facts = database.keyspace(FACTS, options)?;
             let notes = database.keyspace(NOTES, options)?;
-            let head = folder.head()?;
             let mut log = Self { database, facts, notes, buckets: BTreeMap::new(), head, last: 0, behind: 0 };
             log.read(known, replay)?;
             if log.head.is_new() {
@@ -440,10 +431,7 @@ impl Log {
         }
         self.behind = seen.bytes;
         self.last = seen.last.max(dropped.last).max(self.last_there()?);
-        let is_whole = known.last + seen.count + dropped.records == self.last && !seen.twice;
-        if !is_whole {
-            return Err(OpenError::damaged(NOT_WHOLE));
-        }
+        seen.check(dropped.records, self.last)?;
         if self.last < self.head.sequence() || (self.head.is_new() && self.last > 0) {
             return Err(OpenError::damaged(
                 "the log ends before its last acknowledged record, or HEAD is missing",
@@ -508,19 +496,16 @@ impl Log {
     }
 }
 
-/// Opens the log of a folder and reads nothing. It looks for HEAD first, which is there before the log is.
-pub fn open(folder: &Folder) -> Result<Database, OpenError> {
-    unpanicked(|| {
-        folder.head()?;
-        Ok(database(&folder.log()?)?)
-    })
+/// A log of which nothing was read.
+pub struct Opened {
+    /// What it is kept in.
+    pub database: Database,
+    head: Head,
 }
 
-/// fjall 3.1 meets some damage with a failed assertion. That is damage too, not a reason to abort: nothing that it was
-/// building is used afterwards.
-fn unpanicked<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    let done = catch_unwind(AssertUnwindSafe(work));
-    done.unwrap_or_else(|_| Err(OpenError::damaged("the log cannot be read")))
+/// Opens the log of a folder and reads nothing.
+pub fn open(folder: &Folder) -> Result<Opened, OpenError> {
+    unpanicked(|| Ok(Opened { head: folder.head()?, database: database(&folder.log()?)? }))
 }
 
 /// What dropped buckets held.
@@ -533,87 +518,6 @@ struct Dropped {
 /// Returns the name of the partition of which a note says that it was dropped.
 fn dropped_name(key: &[u8]) -> Result<&str, OpenError> {
     std::str::from_utf8(&key[DROPPED.len()..]).map_err(|_| OpenError::damaged("a note"))
-}
-
-/// The records of a log at some time.
-pub struct Records {
-    partitions: Vec<Keyspace>,
-    dropped: u64,
-    last: u64,
-}
-
-impl Records {
-    /// Reads all of them and says what is wrong with them, or that they are whole; or no when it is told to end.
-    pub fn verify(&self, is_over: &AtomicBool) -> Result<bool, OpenError> {
-        unpanicked(|| self.read(is_over))
-    }
-
-    fn read(&self, is_over: &AtomicBool) -> Result<bool, OpenError> {
-        let mut seen = Sequences::behind(0);
-        for partition in &self.partitions {
-            for guard in partition.range(..=record::key(self.last)) {
-                if is_over.load(Ordering::Relaxed) {
-                    return Ok(false);
-                }
-                let (key, value) = guard.into_inner()?;
-                seen.add(record::unseal(&key, &value)?.0)?;
-            }
-        }
-        let is_whole = seen.count + self.dropped == self.last && !seen.twice;
-        if is_whole { Ok(true) } else { Err(OpenError::damaged(NOT_WHOLE)) }
-    }
-}
-
-/// The numbers of the records that were read, and the bytes of their payloads.
-struct Sequences {
-    /// Records up to this one do not count.
-    behind: u64,
-    bits: Vec<u64>,
-    count: u64,
-    bytes: u64,
-    last: u64,
-    twice: bool,
-}
-
-/// The most records that a log can plausibly have; a higher number is damage, not 100 GB of bits.
-const RECORDS_MAX: u64 = 1 << 36;
-
-impl Sequences {
-    fn behind(last: u64) -> Self {
-        Self { behind: last, bits: Vec::new(), count: 0, bytes: 0, last: 0, twice: false }
-    }
-
-    fn add(&mut self, sequence: u64) -> Result<(), OpenError> {
-        if sequence <= self.behind {
-            return Ok(());
-        }
-        if sequence > RECORDS_MAX {
-            return Err(OpenError::damaged("a record's number"));
-        }
-        let place = sequence - self.behind;
-        let word = usize::try_from(place / 64).map_err(|_| OpenError::damaged("a record's number"))?;
-        if self.bits.len() <= word {
-            self.bits.resize(word + 1, 0);
-        }
-        let bit = 1 << (place % 64);
-        self.twice |= self.bits[word] & bit != 0;
-        self.bits[word] |= bit;
-        self.count += 1;
-        self.last = self.last.max(sequence);
-        Ok(())
-    }
-}
-
-/// Reads a partition's records behind one and notes their numbers.
-fn payloads(partition: &Keyspace, after: u64, seen: &mut Sequences) -> impl Iterator<Item = Payload> {
-    let behind = (Bound::Excluded(record::key(after)), Bound::Unbounded);
-    partition.range(behind).map(|guard| {
-        let (key, value) = guard.into_inner()?;
-        let (sequence, payload) = record::unseal(&key, &value)?;
-        seen.add(sequence)?;
-        seen.bytes += payload.len() as u64;
-        Ok(payload.to_vec())
-    })
 }
 
 /// Copies records to another log as `rewrite` says, and returns how many, and the bytes of their payloads. They are not durable yet.

@@ -1,10 +1,10 @@
 //! The embedded engine: fjall for the truth, memory for reads.
 //!
-//! `folder` and `log` are the disk, `record` and `parts` what is written; `index`, `contents` and `notes` are what readers
-//! see, beside what the book shows; `committer` is the one thread that writes, `replay` what happens at start, from a
-//! `checkpoint` if there is one (`checkpoints` is when they are written). `audit` is the audit log, with a thread of its own;
-//! `verification` reads behind the start what a checkpoint stood for; `moving` reads a store to the last bit, and fills one. `docs/storage.md` says what
-//! is promised.
+//! `folder` and `log` are the disk, `record` and `parts` what is written, `sequences` reads it back and finds out what is
+//! missing; `index`, `contents` and `notes` are what readers see, beside what the book shows; `committer` is the one thread
+//! that writes, `replay` what happens at start, from a `checkpoint` if there is one (`checkpoints` is when they are written);
+//! `verification` reads later what that stood for. `background` is threads that give way. `audit` is the audit log, with a
+//! thread of its own; `moving` reads a store to the last bit, and fills one. `docs/storage.md` says what is promised.
 
 mod audit;
 mod background;
@@ -22,6 +22,7 @@ mod notes;
 mod parts;
 mod record;
 mod replay;
+mod sequences;
 mod verification;
 
 #[cfg(test)]

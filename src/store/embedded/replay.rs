@@ -7,8 +7,9 @@ use super::error::OpenError;
 use super::folder::Folder;
 use super::index::Index;
 use super::log;
-use super::log::{Bucket, Extent, Log, Payload, Replay};
+use super::log::{Bucket, Extent, Log, Replay};
 use super::notes::Notes;
+use super::sequences::Payload;
 use crate::domain::activity::Activity;
 use crate::domain::content::Content;
 use crate::domain::ids::TenantId;
@@ -30,14 +31,14 @@ use std::thread;
 pub fn open(folder: &Folder, first_bytes: u64) -> Result<(Log, Rebuilt, Checkpoints), OpenError> {
     let path = folder.checkpoint()?;
     // Neither waits for the other: the log may have a journal to recover.
-    let (database, read) = thread::scope(|scope| {
+    let (opened, read) = thread::scope(|scope| {
         let read = scope.spawn(|| checkpoint::read(&path));
         (log::open(folder), read.join().unwrap_or(Err(LeftOut::Damaged)))
     });
-    let database = database?;
+    let opened = opened?;
     match read {
         Ok((known, mut rebuilt, bytes)) => {
-            let log = Log::since(&known, database, folder, &mut rebuilt)?;
+            let log = Log::since(&known, opened, folder, &mut rebuilt)?;
             let is_old = log.extent().last_day_gone_since(&known).is_some();
             return Ok((log, rebuilt, Checkpoints::of(first_bytes, bytes, is_old)));
         }
@@ -45,7 +46,7 @@ pub fn open(folder: &Folder, first_bytes: u64) -> Result<(Log, Rebuilt, Checkpoi
         Err(why) => tracing::warn!(%why, "the checkpoint is left out and the whole log is read"),
     }
     let mut rebuilt = Rebuilt::default();
-    let log = Log::since(&Extent::default(), database, folder, &mut rebuilt)?;
+    let log = Log::since(&Extent::default(), opened, folder, &mut rebuilt)?;
     Ok((log, rebuilt, Checkpoints::of(first_bytes, 0, false)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::background;
 use super::committer::Command;
-use super::log::Records;
+use super::sequences::Records;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel};
@@ -60,12 +60,12 @@ mod tests {
         log.write(&[Part { bucket: None, activities: 0, payload: vec![0; 16] }]).unwrap();
         let known = log.extent();
         drop(log);
-        let database = log::open(&folder).unwrap();
-        let facts = database.keyspace("facts", Default::default).unwrap();
+        let opened = log::open(&folder).unwrap();
+        let facts = opened.database.keyspace("facts", Default::default).unwrap();
         facts.remove(1_u64.to_be_bytes()).unwrap();
         facts.insert(1_u64.to_be_bytes(), b"damaged").unwrap();
         drop(facts);
-        let log = Log::since(&known, database, &folder, &mut Rebuilt::default()).unwrap();
+        let log = Log::since(&known, opened, &folder, &mut Rebuilt::default()).unwrap();
 
         let (commands, queue) = sync_channel(0);
         let verification = Verification::start(log.records().unwrap(), commands).unwrap();
