@@ -11,15 +11,13 @@ use bench::load::{Calls, Load};
 use bench::program::Program;
 use bench::table::Table;
 use bench::tenant;
-use bench::tenant::{BATCH_ENRICH_ALERTS, Tenant};
+use bench::tenant::{ALERTS, BATCH_ENRICH_ALERTS, Tenant};
 use riskshare::pb;
 use riskshare::pb::enrich_alert_result::Result as Of;
 use std::time::Instant;
 
 const LOAD: Load = Load { connections: 4, in_flight: 2 };
 const PEOPLE: usize = 1_000_000;
-const ALERTS: usize = 500;
-const INVOLVED: usize = 2;
 /// One in so many people is a member of the policy, and on one day did one thing up to so many times.
 const ONE_IN: usize = 10;
 const ACTIVITIES: usize = 10;
@@ -82,25 +80,9 @@ async fn populate(tenant: &Tenant, people: usize) -> Result<()> {
     Ok(())
 }
 
-/// Asks for a page about people from all over, of whom the next page has none: the product of two numbers without a
-/// common factor hits everybody once.
+/// Asks for a page about people of whom the next page has none.
 fn request(tenant: &Tenant, people: usize, page: usize) -> pb::BatchEnrichAlertsRequest {
-    const STRIDE: usize = 618_033;
-    let person = |n: usize| tenant::named(n * STRIDE % people);
-    let alerts = (0..ALERTS).map(|n| {
-        let first = (page * ALERTS + n) * INVOLVED;
-        pb::DlpAlert {
-            alert_id: format!("da-{:08}", page * ALERTS + n),
-            involved_users: (first..first + INVOLVED).map(person).collect(),
-            ..Default::default()
-        }
-    });
-    pb::BatchEnrichAlertsRequest {
-        tenant_id: tenant.id.clone(),
-        alerts: alerts.collect(),
-        view: pb::EnrichmentView::Severity.into(),
-        activity_page_size: 0,
-    }
+    tenant.page(page, |n| tenant::somebody_else(n, people))
 }
 
 /// Checks that the answer has a level for each alert, and not None for all.

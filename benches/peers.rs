@@ -16,7 +16,7 @@ use bench::load::{Calls, Load};
 use bench::program::{Program, cpu_of};
 use bench::table::{Sample, Table};
 use bench::tenant;
-use bench::tenant::{BATCH_ENRICH_ALERTS, ENRICH_ALERT, Tenant};
+use bench::tenant::{ALERTS, BATCH_ENRICH_ALERTS, BURST, BURSTS, ENRICH_ALERT, Tenant};
 use prost::Message;
 use riskshare::pb;
 use riskshare::pb::enrich_alert_result::Result as Of;
@@ -29,17 +29,13 @@ use tempfile::TempDir;
 
 const LOAD: Load = Load { connections: 8, in_flight: 2 };
 const PEOPLE: usize = 100_000;
-/// The first so many people are asked about in full. What each of them did, in bursts, on as many days.
+/// The first so many people did much, and are asked about in full.
 const IN_FULL: usize = 6_000;
-const DAYS: usize = 10;
-const BURST: usize = 5;
 /// Of the others one in so many is a member of the policy, and on one day did one thing up to so many times.
 const ONE_IN: usize = 10;
 const ACTIVITIES: usize = 10;
 const LOOKBACK: usize = 100;
 const ACTORS: usize = 3;
-const ALERTS: usize = 500;
-const INVOLVED: usize = 2;
 /// Alerts and pages, each about people of its own, and how often they are asked about in a round: CPU time is counted in
 /// hundredths of a second.
 const ENRICHED: usize = 2_000;
@@ -85,7 +81,7 @@ impl Bench {
         let calls =
             Calls::new(ENRICH_ALERT, (0..count).map(|n| self.tenant.alert(first(n)..first(n) + ACTORS)));
         let ours = told(&calls.first(&self.server).await?)?;
-        ensure!(ours.1 == [DAYS * BURST; ACTORS], "riskshare answers other activities: {ours:?}");
+        ensure!(ours.1 == [BURSTS * BURST; ACTORS], "riskshare answers other activities: {ours:?}");
         for (name, peer) in &self.peers {
             let theirs = told(&calls.first(peer).await?)?;
             ensure!(theirs == ours, "{name} answers {theirs:?}, riskshare {ours:?}");
@@ -95,7 +91,10 @@ impl Bench {
 
     async fn page(&self, options: &Options, people: usize) -> Result<()> {
         let count = options.scale(PAGES);
-        let calls = Calls::new(BATCH_ENRICH_ALERTS, (0..count).map(|n| page(&self.tenant, people, n)));
+        let calls = Calls::new(
+            BATCH_ENRICH_ALERTS,
+            (0..count).map(|page| self.tenant.page(page, |n| tenant::somebody_else(n, people))),
+        );
         let ours = severities(&calls.first(&self.server).await?)?;
         ensure!(ours.len() == ALERTS, "riskshare answers {} alerts", ours.len());
         ensure!(ours.iter().any(|severity| *severity > pb::Severity::None), "nobody on the page has a level");
@@ -167,24 +166,17 @@ async fn populate(tenant: &Tenant, people: usize, in_full: usize) -> Result<()> 
     tenant.enlist(0..in_full).await?;
     tenant.enlist((in_full..people).step_by(ONE_IN)).await?;
     let begun = Instant::now();
-    for day in 0..DAYS {
-        tenant.record((0..in_full).flat_map(|person| deeds(person, day)).collect()).await?;
+    for burst in 0..BURSTS {
+        tenant.record((0..in_full).flat_map(|person| tenant::burst(person, burst)).collect()).await?;
     }
     let deeds_of_one = |person| {
         let at = tenant::on_day(1 + tenant::somebody(person, LOOKBACK), person);
-        let number = move |n| person * DAYS * BURST + n;
+        let number = move |n| person * BURSTS * BURST + n;
         (0..=person / ONE_IN % ACTIVITIES).map(move |n| tenant::activity(number(n), person, at))
     };
     tenant.record((in_full..people).step_by(ONE_IN).flat_map(deeds_of_one).collect()).await?;
     println!("recorded what they did in {:.1} s", begun.elapsed().as_secs_f64());
     Ok(())
-}
-
-fn deeds(person: usize, day: usize) -> impl Iterator<Item = pb::ActivityRecord> {
-    (0..BURST).map(move |n| {
-        let number = (person * DAYS + day) * BURST + n;
-        tenant::activity(number, person, tenant::on_day(10 * (DAYS - day), person + 600 * n))
-    })
 }
 
 /// Gives Redis what riskshare answers about everybody: the level, a byte each of severity and score, and the actor.
@@ -206,25 +198,6 @@ async fn copy(tenant: &Tenant, redis: &Redis, people: usize) -> Result<()> {
     }
     println!("copied {people} people to Redis in {:.1} s", begun.elapsed().as_secs_f64());
     Ok(())
-}
-
-/// Asks for a page about people from all over, of whom the next page has none: the product of two numbers without a
-/// common factor hits everybody once.
-fn page(tenant: &Tenant, people: usize, page: usize) -> pb::BatchEnrichAlertsRequest {
-    const STRIDE: usize = 618_033;
-    let alerts = (page * ALERTS..(page + 1) * ALERTS).map(|n| pb::DlpAlert {
-        alert_id: format!("da-{n:08}"),
-        involved_users: (n * INVOLVED..(n + 1) * INVOLVED)
-            .map(|n| tenant::named(n * STRIDE % people))
-            .collect(),
-        ..Default::default()
-    });
-    pb::BatchEnrichAlertsRequest {
-        tenant_id: tenant.id.clone(),
-        alerts: alerts.collect(),
-        view: pb::EnrichmentView::Severity.into(),
-        activity_page_size: 0,
-    }
 }
 
 /// Returns the severity that an answer shows, and how many activities of each actor.

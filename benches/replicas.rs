@@ -13,7 +13,9 @@ use bench::load::{Called, Calls, Load};
 use bench::program::{Program, cpu_of};
 use bench::table::{Sample, Table};
 use bench::tenant;
-use bench::tenant::{BATCH_ENRICH_ALERTS, ENRICH_ALERT, INGEST_ACTIVITIES, Tenant};
+use bench::tenant::{
+    ALERTS, BATCH_ENRICH_ALERTS, BURST, BURSTS, ENRICH_ALERT, INGEST_ACTIVITIES, INVOLVED, Tenant,
+};
 use postgres::{Server, folder, initdb};
 use riskshare::pb;
 use std::process::Command;
@@ -28,12 +30,7 @@ use uuid::Uuid;
 const READS: Load = Load { connections: 8, in_flight: 2 };
 const WRITES: Load = Load { connections: 4, in_flight: 1 };
 const PEOPLE: usize = 6_000;
-/// What each person did, in bursts, on as many days.
-const DAYS: usize = 10;
-const BURST: usize = 5;
 const ACTORS: usize = 3;
-const ALERTS: usize = 500;
-const INVOLVED: usize = 2;
 const BATCH: usize = 1_000;
 const ENRICH_CALLS: usize = 2_000;
 const PAGE_CALLS: usize = 60;
@@ -89,31 +86,20 @@ impl Bench {
         let calls = Calls::new(ENRICH_ALERT, calls);
         let answer: pb::EnrichAlertResponse = calls.first(&self.replicas[0]).await?;
         let alert = answer.alert.context("no alert")?;
-        ensure!(alert.actors.iter().all(|actor| actor.activities.len() == DAYS * BURST), "other activities");
+        ensure!(
+            alert.actors.iter().all(|actor| actor.activities.len() == BURSTS * BURST),
+            "other activities"
+        );
         let asked = (0..count).map(|n| (first(n)..first(n) + ACTORS).map(upn).collect()).collect();
         self.reads("EnrichAlert", options, &calls, count, |one| &one.full, asked).await
     }
 
     async fn page(&self, options: &Options, tenant: &Tenant, people: usize) -> Result<()> {
         let count = options.scale(PAGE_CALLS);
-        let person = |page: usize, n: usize| tenant::somebody(page * ALERTS * INVOLVED + n, people);
-        let page = |page: usize| {
-            let alerts = (0..ALERTS).map(|n| pb::DlpAlert {
-                alert_id: format!("da-{:08}", page * ALERTS + n),
-                involved_users: (n * INVOLVED..(n + 1) * INVOLVED)
-                    .map(|n| tenant::named(person(page, n)))
-                    .collect(),
-                ..Default::default()
-            });
-            pb::BatchEnrichAlertsRequest {
-                tenant_id: tenant.id.clone(),
-                alerts: alerts.collect(),
-                view: pb::EnrichmentView::Severity.into(),
-                activity_page_size: 0,
-            }
-        };
-        let calls = Calls::new(BATCH_ENRICH_ALERTS, (0..count).map(page));
-        let asked = |page| (0..ALERTS * INVOLVED).map(|n| upn(person(page, n))).collect();
+        let person = |n: usize| tenant::somebody(n, people);
+        let calls = Calls::new(BATCH_ENRICH_ALERTS, (0..count).map(|page| tenant.page(page, person)));
+        let mentions = |page: usize| page * ALERTS * INVOLVED..(page + 1) * ALERTS * INVOLVED;
+        let asked = |page| mentions(page).map(|n| upn(person(n))).collect();
         self.reads(
             "a page of 500",
             options,
@@ -153,7 +139,7 @@ impl Bench {
     async fn ingest(&self, options: &Options, tenant: &Tenant, people: usize) -> Result<()> {
         let count = options.scale(INGEST_CALLS);
         let mut table = Table::of("activity", u32::try_from(BATCH)?);
-        let mut number = people * DAYS * BURST;
+        let mut number = people * BURSTS * BURST;
         let mut batches = |tenant: &Tenant| -> Vec<pb::IngestActivitiesRequest> {
             let mut next = || {
                 number += 1;
@@ -208,19 +194,12 @@ async fn populate(tenant: &Tenant, people: usize) -> Result<()> {
     tenant.declare(0..people).await?;
     tenant.enlist(0..people).await?;
     let begun = Instant::now();
-    for day in 0..DAYS {
-        tenant.record((0..people).flat_map(|person| deeds(person, day)).collect()).await?;
+    for burst in 0..BURSTS {
+        tenant.record((0..people).flat_map(|person| tenant::burst(person, burst)).collect()).await?;
     }
-    let (count, seconds) = (people * DAYS * BURST, begun.elapsed().as_secs_f64());
+    let (count, seconds) = (people * BURSTS * BURST, begun.elapsed().as_secs_f64());
     println!("recorded {count} activities in {seconds:.1} s");
     Ok(())
-}
-
-fn deeds(person: usize, day: usize) -> impl Iterator<Item = pb::ActivityRecord> {
-    (0..BURST).map(move |n| {
-        let number = (person * DAYS + day) * BURST + n;
-        tenant::activity(number, person, tenant::on_day(10 * (DAYS - day), person + 600 * n))
-    })
 }
 
 fn upn(person: usize) -> String {
@@ -281,9 +260,9 @@ impl Raw {
                 &[&names],
             )
             .await?;
-        for day in 0..DAYS {
+        for burst in 0..BURSTS {
             for some in (0..people).collect::<Vec<_>>().chunks(2_000) {
-                let deeds: Vec<_> = some.iter().flat_map(|person| deeds(*person, day)).collect();
+                let deeds: Vec<_> = some.iter().flat_map(|person| tenant::burst(*person, burst)).collect();
                 insert(&self.0[0].client, &deeds).await?;
             }
         }

@@ -23,7 +23,6 @@ const CALLS_MIN: usize = 8;
 const SIZES: [usize; 7] = [1, 3, 10, 30, 100, 300, 1_000];
 /// What everybody did who is asked for, but where activities are what changes.
 const ACTIVITIES: usize = 5;
-const ALERTS: usize = 500;
 const CPU: &str = "CPU of a call in us";
 const FIRST: &str = "people never asked about";
 const AGAIN: &str = "the same people again";
@@ -130,18 +129,7 @@ async fn populate(tenant: &Tenant, people: std::ops::Range<usize>, activities: u
 }
 
 fn page(tenant: &Tenant, people: usize, page: usize) -> pb::BatchEnrichAlertsRequest {
-    let person = |n: usize| tenant::named(tenant::somebody(2 * page * ALERTS + n, people));
-    let alerts = (0..ALERTS).map(|n| pb::DlpAlert {
-        alert_id: format!("da-{:08}", page * ALERTS + n),
-        involved_users: vec![person(2 * n), person(2 * n + 1)],
-        ..Default::default()
-    });
-    pb::BatchEnrichAlertsRequest {
-        tenant_id: tenant.id.clone(),
-        alerts: alerts.collect(),
-        view: EnrichmentView::Severity.into(),
-        activity_page_size: 0,
-    }
+    tenant.page(page, |n| tenant::somebody(n, people))
 }
 
 /// Returns what a call costs about people whose levels nobody has found, by what it takes longer than when they were.

@@ -7,11 +7,11 @@ use std::path::Path;
 /// How something changes with something else.
 pub struct Plot {
     /// What is measured. Also the name of the file, in small letters and with hyphens.
-    pub title: &'static str,
+    title: &'static str,
     /// What it changes with.
-    pub x: &'static str,
+    x: &'static str,
     /// The unit of what is measured.
-    pub y: &'static str,
+    y: &'static str,
     series: Vec<(&'static str, Vec<(f64, f64)>)>,
 }
 

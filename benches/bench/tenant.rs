@@ -34,6 +34,15 @@ pub const BATCH_ENRICH_ALERTS: &str = "/riskshare.v1.AlertEnrichmentService/Batc
 /// The path of `IngestActivities`.
 pub const INGEST_ACTIVITIES: &str = "/riskshare.v1.IngestService/IngestActivities";
 
+/// The alerts of a queue page.
+pub const ALERTS: usize = 500;
+/// The people whom an alert of a queue page mentions.
+pub const INVOLVED: usize = 2;
+/// What somebody does who does much, in so many bursts over 100 days.
+pub const BURSTS: usize = 10;
+/// The activities of a burst.
+pub const BURST: usize = 5;
+
 /// A tenant that shares, of a server that is measured.
 pub struct Tenant {
     channel: Channel,
@@ -123,6 +132,22 @@ impl Tenant {
         }
     }
 
+    /// Returns the question about the queue page of that number, the column only. `person` says who each mention is, by its
+    /// number over all pages.
+    pub fn page(&self, page: usize, person: impl Fn(usize) -> usize) -> pb::BatchEnrichAlertsRequest {
+        let alerts = (page * ALERTS..(page + 1) * ALERTS).map(|n| pb::DlpAlert {
+            alert_id: format!("da-{n:08}"),
+            involved_users: (n * INVOLVED..(n + 1) * INVOLVED).map(|n| named(person(n))).collect(),
+            ..Default::default()
+        });
+        pb::BatchEnrichAlertsRequest {
+            tenant_id: self.id.clone(),
+            alerts: alerts.collect(),
+            view: pb::EnrichmentView::Severity.into(),
+            activity_page_size: 0,
+        }
+    }
+
     /// Asks about an alert that involves people, in full.
     pub async fn enriched(&self, people: Range<usize>) -> Result<pb::EnrichedAlert> {
         let mut enrichment = AlertEnrichmentServiceClient::new(self.channel.clone());
@@ -176,6 +201,14 @@ pub fn activity(number: usize, person: usize, at: DateTime<Utc>) -> pb::Activity
     }
 }
 
+/// Returns a burst of a person who does much.
+pub fn burst(person: usize, burst: usize) -> impl Iterator<Item = pb::ActivityRecord> {
+    (0..BURST).map(move |n| {
+        let number = (person * BURSTS + burst) * BURST + n;
+        activity(number, person, on_day(10 * (BURSTS - burst), person + 600 * n))
+    })
+}
+
 /// Returns an instant of the day that was so many days ago.
 pub fn on_day(days_ago: usize, seconds: usize) -> DateTime<Utc> {
     let ago = i32::try_from(days_ago).unwrap_or(i32::MAX);
@@ -186,6 +219,13 @@ pub fn on_day(days_ago: usize, seconds: usize) -> DateTime<Utc> {
 /// Returns one of `people` as if at random, the same for the same number.
 pub fn somebody(number: usize, people: usize) -> usize {
     usize::try_from(mix(number as u64) >> 32).expect("32 bits are an index") % people
+}
+
+/// Returns one of `people`, from all over, and none twice before everybody was returned once: the product of two numbers
+/// without a common factor hits everybody.
+pub fn somebody_else(number: usize, people: usize) -> usize {
+    const STRIDE: usize = 618_033;
+    number * STRIDE % people
 }
 
 fn declared(person: usize) -> pb::UserRecord {
