@@ -372,8 +372,9 @@ pub const KEYS: [Key; 61] = [
         "postgres.connections",
         "--postgres-connections",
         Number(Least::Of(4), 1_000),
-        "Each answer about users holds a connection until it is handed over. Keep the sum over all replicas below \
-         the server's `max_connections`.",
+        "Each answer about users holds a connection until it is handed over; a quarter and an eighth are kept for \
+         commits and for changes of settings, and two for the audit log. Keep the sum over all replicas below the \
+         server's `max_connections`.",
     ),
     key(
         "postgres.replica",

@@ -586,7 +586,8 @@ impl SharingGrant {
             return Ok(hold);
         }
         let epoch = hold.epoch();
-        drop(hold);
+        // Else the other one could wait behind a switch that waits for this one.
+        hold.release().await;
         let again = self.store.hold(self.tenant()).await?;
         if again.epoch() == epoch && again.pass().is_ok() {
             return Ok(Arc::new(again));

@@ -1,15 +1,11 @@
 //! What an operator should know of a database before replicas use it: how durable a commit is there, and what time it is.
 
 use crate::store::postgres::Address;
-use crate::transport::tls;
 use chrono::{DateTime, Utc};
-use rustls::{ClientConfig, RootCertStore};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long an attempt to connect, and the question, may take.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -95,24 +91,13 @@ async fn ask(address: &Address) -> Result<DatabaseState, LookError> {
 }
 
 async fn connect(config: &mut Config, address: &Address) -> Result<Client, LookError> {
-    let Some(path) = &address.ca else {
+    let Some(tls) = address.tls().map_err(|_| LookError::Authorities)? else {
         let (client, connection) = config.connect(NoTls).await.map_err(|error| fault(&error))?;
         tokio::spawn(connection); // Ends with the client.
         return Ok(client);
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in tls::certificates(path).map_err(|_| LookError::Authorities)? {
-        roots.add(certificate).map_err(|_| LookError::Authorities)?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| LookError::Authorities)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     config.ssl_mode(SslMode::Require);
-    let (client, connection) =
-        config.connect(MakeRustlsConnect::new(tls)).await.map_err(|error| fault(&error))?;
+    let (client, connection) = config.connect(tls).await.map_err(|error| fault(&error))?;
     tokio::spawn(connection);
     Ok(client)
 }

@@ -313,12 +313,16 @@ pub struct Hold {
 }
 
 /// How an engine keeps a switch from moving.
+#[async_trait]
 pub trait HoldGuard: Send + Sync {
     /// Lets one thing be handed over: turning sharing off waits, within bounds, until the pass is dropped.
     ///
     /// # Errors
     /// When the switch has moved, or is moving, since the hold was taken.
     fn pass(&self) -> Result<Pass, Moved>;
+
+    /// Keeps the switch no longer, unless something is being handed over: nothing is read under it any more.
+    async fn release(&self) {}
 
     /// Returns itself for its engine, which alone knows what it is.
     fn as_any(&self) -> &dyn Any;
@@ -390,5 +394,10 @@ impl Hold {
     /// When the tenant did not share, or the switch has moved since.
     pub fn pass(&self) -> Result<Pass, Moved> {
         if self.sharing { self.guard.pass() } else { Err(Moved) }
+    }
+
+    /// Gives the hold up: whoever turns sharing off waits for it no longer, and nothing more is read under it.
+    pub async fn release(&self) {
+        self.guard.release().await;
     }
 }

@@ -144,7 +144,7 @@ pub async fn decide(
     decision: &Decision,
     event: AuditEvent,
 ) -> Result<Result<(), Undecided>, Fault> {
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_work().await?;
     let change = client.transaction().await?;
     let Some(row) = take(&change, tenant, false).await? else { return Ok(Err(Undecided::Unknown)) };
     let mut ledger = book(&change, &shared.known, tenant, &row, &Names::of_alert(&decision.alert)).await?;

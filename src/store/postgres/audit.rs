@@ -2,7 +2,7 @@
 
 use super::error::Fault;
 use super::switch::number_of;
-use super::{LINE_WAIT, in_time};
+use super::{LINE_WAIT, Shared, in_time};
 use crate::domain::audit::{
     AuditEvent, AuditLine, AuditQuery, AuditVerdict, ChainCheck, ChainHead, LineHash,
 };
@@ -11,7 +11,6 @@ use crate::domain::time::UtcDay;
 use crate::store::{AuditCursor, AuditPage, StoreError};
 use crate::telemetry::METRICS;
 use deadpool_postgres::GenericClient;
-use deadpool_postgres::Pool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,15 +36,14 @@ pub fn unavailable(fault: Fault) -> StoreError {
 
 /// Writes lines of many callers together: one commit for all that wait.
 pub struct AuditWriter {
-    pool: Pool,
     lines: std::sync::OnceLock<mpsc::Sender<Waiting>>,
     is_writing: Arc<AtomicBool>,
 }
 
 impl AuditWriter {
     /// Returns a writer that begins with the first line.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool, lines: std::sync::OnceLock::new(), is_writing: Arc::new(AtomicBool::new(true)) }
+    pub fn new() -> Self {
+        Self { lines: std::sync::OnceLock::new(), is_writing: Arc::new(AtomicBool::new(true)) }
     }
 
     /// Says whether the last lines could be written.
@@ -54,11 +52,16 @@ impl AuditWriter {
     }
 
     /// Puts a line into a chain and returns once it is durable.
-    pub async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
+    pub async fn record(
+        &self,
+        shared: &Arc<Shared>,
+        tenant: TenantId,
+        event: AuditEvent,
+    ) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         let lines = self.lines.get_or_init(|| {
             let (lines, queue) = mpsc::channel(QUEUE_MAX);
-            tokio::spawn(write_all(self.pool.clone(), queue, Arc::clone(&self.is_writing)));
+            tokio::spawn(write_all(Arc::clone(shared), queue, Arc::clone(&self.is_writing)));
             lines
         });
         let full = || StoreError::AuditUnavailable("too many lines are waiting".to_owned());
@@ -68,7 +71,7 @@ impl AuditWriter {
     }
 }
 
-async fn write_all(pool: Pool, mut queue: mpsc::Receiver<Waiting>, is_writing: Arc<AtomicBool>) {
+async fn write_all(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>, is_writing: Arc<AtomicBool>) {
     let mut group = Vec::new();
     while queue.recv_many(&mut group, GROUP_MAX).await > 0 {
         let mut events: BTreeMap<TenantId, Vec<AuditEvent>> = BTreeMap::new();
@@ -77,7 +80,7 @@ async fn write_all(pool: Pool, mut queue: mpsc::Receiver<Waiting>, is_writing: A
             events.entry(tenant).or_default().push(event);
             replies.push(reply);
         }
-        let written = in_time(LINE_WAIT, write(&pool, events)).await;
+        let written = in_time(LINE_WAIT, write(&shared, events)).await;
         is_writing.store(written.is_ok(), Ordering::Relaxed);
         match &written {
             Ok(()) => METRICS.audit_lines.inc_by(replies.len() as u64),
@@ -95,8 +98,8 @@ async fn write_all(pool: Pool, mut queue: mpsc::Receiver<Waiting>, is_writing: A
 
 /// Adds lines of several tenants in one transaction, in the order of the tenants: two replicas never wait for each other
 /// in a circle.
-async fn write(pool: &Pool, events: BTreeMap<TenantId, Vec<AuditEvent>>) -> Result<(), Fault> {
-    let mut client = pool.get().await?;
+async fn write(shared: &Shared, events: BTreeMap<TenantId, Vec<AuditEvent>>) -> Result<(), Fault> {
+    let mut client = shared.connections.aside().await?;
     let change = client.transaction().await?;
     for (tenant, events) in events {
         append(&change, tenant, events).await?;
@@ -141,13 +144,13 @@ const LINES: &str = "SELECT sequence, line FROM audit_line WHERE tenant_id = $1 
 
 /// Reads a page. Damaged lines are left out: [`verify`] names them.
 pub async fn page(
-    pool: &Pool,
+    shared: &Shared,
     tenant: TenantId,
     query: &AuditQuery,
     after: Option<AuditCursor>,
     size: usize,
 ) -> Result<AuditPage, Fault> {
-    let client = pool.get().await?;
+    let client = shared.connections.for_work().await?;
     let mut cursor = if let Some(after) = after {
         after
     } else {
@@ -189,8 +192,12 @@ async fn heads(
 }
 
 /// Checks a tenant's chain, as of one instant.
-pub async fn verify(pool: &Pool, tenant: TenantId, kept: Option<ChainHead>) -> Result<AuditVerdict, Fault> {
-    let mut client = pool.get().await?;
+pub async fn verify(
+    shared: &Shared,
+    tenant: TenantId,
+    kept: Option<ChainHead>,
+) -> Result<AuditVerdict, Fault> {
+    let mut client = shared.connections.for_work().await?;
     let look = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
     let look = look.read_only(true).start().await?;
     let (head, anchor) = heads(&look, tenant).await?.unwrap_or_default();
@@ -210,8 +217,8 @@ pub async fn verify(pool: &Pool, tenant: TenantId, kept: Option<ChainHead>) -> R
 
 /// Removes lines of days before this one as long as no later day's stand before them, and returns how many. The last
 /// one of each chain that goes is its anchor.
-pub async fn expire(pool: &Pool, before: UtcDay) -> Result<u64, Fault> {
-    let mut client = pool.get().await?;
+pub async fn expire(shared: &Shared, before: UtcDay) -> Result<u64, Fault> {
+    let mut client = shared.connections.for_work().await?;
     let change = client.transaction().await?;
     let old = "SELECT l.tenant_id, max(l.sequence) FROM audit_line l WHERE l.day < $1 AND NOT EXISTS ( \
                  SELECT FROM audit_line later WHERE later.tenant_id = l.tenant_id \

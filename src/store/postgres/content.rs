@@ -26,7 +26,7 @@ const PAGE: usize = 256;
 
 /// Makes content of what is due, all in one transaction.
 pub async fn publish(shared: &Shared, at: DateTime<Utc>) -> Result<u64, Fault> {
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_work().await?;
     let change = client.transaction().await?;
     change.query_one(queries::LOCK, &[&PUBLISH]).await?;
     let take = "DELETE FROM due RETURNING position, tenant_id, user_no, alert_id, payload";
@@ -104,7 +104,7 @@ async fn save(
 
 /// Returns blobs that are wanted.
 pub async fn wanted(shared: &Shared, query: &ContentQuery) -> Result<Vec<Arc<Content>>, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     let tenant = query.tenant.map(TenantId::uuid);
     let mut after = i64::try_from(query.after).unwrap_or(i64::MAX);
     let mut found = Vec::new();
@@ -128,13 +128,13 @@ pub async fn wanted(shared: &Shared, query: &ContentQuery) -> Result<Vec<Arc<Con
 
 /// Forgets blobs of days before this one.
 pub async fn expire(shared: &Shared, before: UtcDay) -> Result<u64, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     Ok(client.execute("DELETE FROM content WHERE day < $1", &[&before.number()]).await?)
 }
 
 /// Reads a note.
 pub async fn note(shared: &Shared, tenant: TenantId, name: &str) -> Result<Option<Arc<str>>, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     let text = "SELECT value FROM note WHERE tenant_id = $1 AND name = $2";
     let row = client.query_opt(text, &[&tenant.uuid(), &name]).await?;
     Ok(row.map(|row| row.get::<_, &str>(0).into()))
@@ -148,7 +148,7 @@ pub async fn put_note(
     before: Option<&str>,
     after: &str,
 ) -> Result<bool, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     let id = tenant.uuid();
     let changed = match before {
         None => {

@@ -26,7 +26,7 @@ pub async fn erase(
     person: &Identity,
     event: AuditEvent,
 ) -> Result<Option<u64>, Fault> {
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_work().await?;
     let change = client.transaction().await?;
     let Some(row) = take(&change, tenant, false).await? else {
         audit::append(&change, tenant, vec![event]).await?;

@@ -27,7 +27,7 @@ pub async fn commit(shared: &Shared, batch: Batch) -> Result<Vec<Outcome>, Fault
     });
     make_weeks(shared, done).await?;
     let (tenant, names) = (batch.tenant, Names::of(&batch.facts));
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_work().await?;
     let change = client.transaction().await?;
     let row = take(&change, tenant, true).await?.ok_or(Fault::Malformed)?;
     let mut ledger = book(&change, &shared.known, tenant, &row, &names).await?;
@@ -47,7 +47,7 @@ pub async fn make_weeks(shared: &Shared, days: impl Iterator<Item = UtcDay> + Se
     if weeks.is_empty() {
         return Ok(());
     }
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_work().await?;
     let change = client.transaction().await?;
     change.query_one(queries::LOCK, &[&WEEKS]).await?;
     for week in &weeks {
@@ -83,7 +83,7 @@ fn partition(week: i32) -> String {
 ///
 /// One tenant after the other, each as alone as a commit takes it: so the two never wait for each other in a circle.
 pub async fn expire(shared: &Shared, first: UtcDay) -> Result<u64, Fault> {
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_work().await?;
     let mut forgotten = 0;
     let tenants = "SELECT DISTINCT tenant_id FROM activity WHERE day < $1";
     for row in client.query(tenants, &[&first.number()]).await? {

@@ -105,7 +105,7 @@ pub async fn clear_meta(client: &impl GenericClient, name: &str) -> Result<(), F
 
 /// Returns the key of page tokens, which whoever comes first makes.
 pub async fn token_key(shared: &Shared) -> Result<[u8; 32], Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|_| Fault::Malformed)?;
     let offered: &[u8] = &key;

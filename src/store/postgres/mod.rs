@@ -1,12 +1,13 @@
 //! The PostgreSQL engine: several replicas over one database, which alone knows what is true. `docs/postgres.md` says
 //! what is promised.
 //!
-//! `facts` commits, `people` reads users, `switch` holds and moves the sharing switch, `alerts` reads and decides about
+//! `connections` deals out connections, `facts` commits, `people` reads users, `switch` holds and moves the sharing switch, `alerts` reads and decides about
 //! risk alerts, `content` exports, `audit` writes lines; `load` brings into memory what a batch can touch, `save` writes
 //! what it changed; `moving` reads a store to the last row, and fills one. All SQL stands in `queries`.
 
 mod alerts;
 mod audit;
+mod connections;
 mod content;
 mod erasure;
 mod error;
@@ -29,6 +30,7 @@ mod without {
     fn the_suite_of_engines_over_postgresql() {}
 }
 
+pub use connections::Address;
 pub use error::OpenError;
 pub use migrations::{SCHEMA_VERSION, migrate};
 pub use moving::{PostgresSource, PostgresTarget};
@@ -48,90 +50,21 @@ use crate::store::{ChangedSettings, Condition, Hold, Named, Snapshot, Store, Sto
 use async_trait::async_trait;
 use audit::AuditWriter;
 use chrono::{DateTime, Utc};
+use connections::Connections;
 use dashmap::DashSet;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use error::Fault;
 use people::{Known, Question};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use switch::{GUARD_AGE_MAX, Switches};
-use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What sessions are called, before the name of their replica.
-const APPLICATION: &str = "riskshare";
-/// How long a caller waits for a connection.
-const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a read, with its connection.
 const READ_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a commit, with its connection. Whether one that took longer was made is not known.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
 /// How long a caller waits for an audit line. With a read before it, less than a call has.
 const LINE_WAIT: Duration = Duration::from_secs(4);
-/// A connection on which nothing was heard for so long is looked after, so often and at that interval.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
-const PROBES: u32 = 2;
-
-/// The database ends a session that has begun a change and does nothing for so long: a replica that is frozen in the middle
-/// of one holds the others up no longer.
-const IDLE_MAX_MS: u64 = 4_000;
-
-/// Where the database is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Address {
-    /// As a URL or in key-value form, with user and password where they are needed.
-    pub url: String,
-    /// The authorities that sign the server's certificate, in PEM; TLS is spoken with them alone.
-    pub ca: Option<PathBuf>,
-    /// How many connections a replica uses.
-    pub connections: usize,
-    /// The replica's name, for people.
-    pub replica: String,
-    /// Turning sharing off waits for every answer, however long, and ends none.
-    pub strict: bool,
-}
-
-impl Address {
-    fn config(&self) -> Result<tokio_postgres::Config, OpenError> {
-        let mut config: tokio_postgres::Config = self.url.parse().map_err(|_| OpenError::Address)?;
-        config.application_name(format!("{APPLICATION} {}", self.replica)).connect_timeout(CONNECTION_WAIT);
-        config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX).keepalives_retries(PROBES);
-        config.tcp_user_timeout(SILENCE_MAX * PROBES);
-        let options = config.get_options().unwrap_or_default().to_owned();
-        // Plans are made once: with one partition for each week, making one takes longer than most statements do.
-        config.options(format!(
-            "{options} -c idle_in_transaction_session_timeout={IDLE_MAX_MS} -c plan_cache_mode=force_generic_plan"
-        ));
-        if self.ca.is_some() {
-            config.ssl_mode(SslMode::Require);
-        }
-        Ok(config)
-    }
-
-    fn tls(&self) -> Result<Option<MakeRustlsConnect>, OpenError> {
-        let Some(path) = &self.ca else { return Ok(None) };
-        let refused = |error: &dyn std::fmt::Display| OpenError::Authorities(error.to_string());
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refused(&error))? {
-            let certificate = certificate.map_err(|error| refused(&error))?;
-            roots.add(certificate).map_err(|error| refused(&error))?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Some(MakeRustlsConnect::new(config)))
-    }
-}
-
 /// A store in a database.
 pub struct PostgresStore {
     shared: Arc<Shared>,
@@ -140,7 +73,7 @@ pub struct PostgresStore {
 
 /// What all parts of the engine use.
 struct Shared {
-    pool: Pool,
+    connections: Connections,
     evaluate: Evaluate,
     strict: bool,
     /// Nobody hands anything over under a guard of this age: turning off waits so long.
@@ -155,10 +88,6 @@ struct Shared {
 }
 
 impl Shared {
-    async fn client(&self) -> Result<Object, Fault> {
-        Ok(self.pool.get().await?)
-    }
-
     /// Reads in time, and notes whether the database could.
     async fn read<T>(&self, work: impl Future<Output = Result<T, Fault>> + Send) -> Result<T, StoreError> {
         let result = in_time(READ_WAIT, work).await;
@@ -193,16 +122,15 @@ impl PostgresStore {
     /// When the database cannot be reached or its schema is another.
     pub async fn open(address: &Address) -> Result<Self, OpenError> {
         let store = Self::lazy(address, evaluate)?;
-        let client = store.shared.client().await?;
+        let client = store.shared.connections.for_work().await?;
         migrations::check(&client).await?;
         Ok(store)
     }
 
     /// Returns a store that connects when it is asked something.
     fn lazy(address: &Address, evaluate: Evaluate) -> Result<Self, OpenError> {
-        let pool = pool(address)?;
         let shared = Arc::new(Shared {
-            pool: pool.clone(),
+            connections: Connections::to(address)?,
             evaluate,
             strict: address.strict,
             guard_age_max: GUARD_AGE_MAX,
@@ -212,24 +140,8 @@ impl PostgresStore {
             reads: AtomicBool::new(true),
             commits: AtomicBool::new(true),
         });
-        Ok(Self { shared, audit: AuditWriter::new(pool) })
+        Ok(Self { shared, audit: AuditWriter::new() })
     }
-}
-
-fn pool(address: &Address) -> Result<Pool, OpenError> {
-    let (config, manager) = (address.config()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let manager = match address.tls()? {
-        None => Manager::from_config(config, NoTls, manager),
-        Some(tls) => Manager::from_config(config, tls, manager),
-    };
-    let timeouts = Timeouts {
-        wait: Some(CONNECTION_WAIT),
-        create: Some(CONNECTION_WAIT),
-        recycle: Some(CONNECTION_WAIT),
-    };
-    let pool =
-        Pool::builder(manager).max_size(address.connections).timeouts(timeouts).runtime(Runtime::Tokio1);
-    pool.build().map_err(|_| OpenError::Address)
 }
 
 #[async_trait]
@@ -274,7 +186,7 @@ impl Store for PostgresStore {
     }
 
     async fn record(&self, tenant: TenantId, event: AuditEvent) -> Result<(), StoreError> {
-        self.audit.record(tenant, event).await
+        self.audit.record(&self.shared, tenant, event).await
     }
 
     async fn audit_page(
@@ -284,7 +196,7 @@ impl Store for PostgresStore {
         after: Option<AuditCursor>,
         size: usize,
     ) -> Result<AuditPage, StoreError> {
-        let page = audit::page(&self.shared.pool, tenant, &query, after, size);
+        let page = audit::page(&self.shared, tenant, &query, after, size);
         in_time(READ_WAIT, page).await.map_err(audit::unavailable)
     }
 
@@ -293,11 +205,11 @@ impl Store for PostgresStore {
         tenant: TenantId,
         kept: Option<ChainHead>,
     ) -> Result<AuditVerdict, StoreError> {
-        audit::verify(&self.shared.pool, tenant, kept).await.map_err(audit::unavailable)
+        audit::verify(&self.shared, tenant, kept).await.map_err(audit::unavailable)
     }
 
     async fn expire_audit(&self, before: UtcDay) -> Result<u64, StoreError> {
-        audit::expire(&self.shared.pool, before).await.map_err(audit::unavailable)
+        audit::expire(&self.shared, before).await.map_err(audit::unavailable)
     }
 
     async fn expire(&self, today: UtcDay) -> Result<u64, StoreError> {

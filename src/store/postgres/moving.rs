@@ -1,5 +1,6 @@
 //! A store in a database as one that is moved, and as one into which another is moved.
 
+use super::connections::APPLICATION;
 use super::error::{Fault, OpenError};
 use super::facts::make_weeks;
 use super::load::{shown, take};
@@ -7,7 +8,7 @@ use super::migrations::{MOVED, MOVING, TOKEN_KEY, check_version, clear_meta, met
 use super::people::{Known as Replica, read_policy, user_no};
 use super::save::Changed;
 use super::switch::{meet, number_of, read_settings, write_settings};
-use super::{APPLICATION, Address, PostgresStore, Shared};
+use super::{Address, PostgresStore, Shared};
 use crate::domain::audit::{ChainHead, LineHash};
 use crate::domain::facts::UserFacts;
 use crate::domain::ids::TenantId;
@@ -38,6 +39,8 @@ const PAGE: i64 = if cfg!(test) { 2 } else { 200 };
 const LINES: i64 = if cfg!(test) { 3 } else { 1_000 };
 /// So many blobs are moved at once.
 const BLOBS: i64 = 16;
+/// Whoever moves a store asks for counts beside what it reads or writes.
+const CONNECTIONS: usize = 8;
 /// What the sessions of a move are called, behind the name of all.
 const MOVER: &str = "migrate-store";
 
@@ -70,7 +73,7 @@ struct Database {
 
 impl Database {
     async fn open(address: &Address) -> Result<Self, MoveError> {
-        let address = Address { replica: MOVER.to_owned(), connections: 4, ..address.clone() };
+        let address = Address { replica: MOVER.to_owned(), connections: CONNECTIONS, ..address.clone() };
         let database = Self {
             store: PostgresStore::lazy(&address, evaluate)?,
             application: format!("{APPLICATION} {MOVER}"),
@@ -85,7 +88,7 @@ impl Database {
     }
 
     async fn client(&self) -> Result<Client, MoveError> {
-        Ok(self.shared().client().await?)
+        Ok(self.shared().connections.for_work().await?)
     }
 
     /// Refuses while a replica is connected. One that starts later looks at the marks.

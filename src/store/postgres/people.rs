@@ -350,7 +350,7 @@ const NAMED: &str = "WITH RECURSIVE way AS ( \
 
 /// Returns who users are, by their numbers.
 pub async fn named(shared: &Shared, tenant: TenantId, users: &[UserNo]) -> Result<Vec<Option<Named>>, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     named_by(&client, tenant, users).await
 }
 

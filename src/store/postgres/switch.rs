@@ -3,9 +3,10 @@
 //! after two seconds the database ends the sessions that still hold the lock. Turning off returns no sooner than every guard
 //! of the time before is too old: sessions can also be lost, and their locks with them.
 
+use super::connections::APPLICATION;
 use super::error::Fault;
 use super::people::{Question, Told};
-use super::{APPLICATION, Shared, audit, queries};
+use super::{Shared, audit, queries};
 use crate::domain::audit::AuditEvent;
 use crate::domain::ids::TenantId;
 use crate::domain::settings::Settings;
@@ -13,6 +14,7 @@ use crate::store::book::change::Change;
 use crate::store::book::state::{read_change, write_change};
 use crate::store::book::switch::{DRAIN_MAX, Epoch, Guard, Switch};
 use crate::store::{ChangedSettings, Hold, HoldGuard, Moved, Pass, StoreError, VersionedSettings};
+use async_trait::async_trait;
 use dashmap::DashMap;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
@@ -120,11 +122,18 @@ struct Passing {
     _held: Arc<Held>,
 }
 
+#[async_trait]
 impl HoldGuard for PostgresGuard {
     fn pass(&self) -> Result<Pass, Moved> {
         let local = self.local.pass()?;
         let held = self.held.as_ref().filter(|held| held.since.elapsed() < GUARD_AGE_MAX).ok_or(Moved)?;
         Ok(Pass::until(held.since + GUARD_AGE_MAX, Passing { _local: local, _held: Arc::clone(held) }))
+    }
+
+    async fn release(&self) {
+        if let Some(held) = self.held.as_ref().filter(|held| !is_passing(held, 1)) {
+            held.end().await;
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -155,7 +164,7 @@ pub async fn reading<'h>(shared: &Shared, hold: &'h Hold) -> Result<Reading<'h>,
     let guard = hold.guard().as_any().downcast_ref::<PostgresGuard>().ok_or(Fault::Malformed)?;
     match &guard.held {
         Some(held) => Ok(Reading::Held(held.client.lock().await)),
-        None => Ok(Reading::Free(Box::new(shared.client().await?))),
+        None => Ok(Reading::Free(Box::new(shared.connections.for_work().await?))),
     }
 }
 
@@ -168,7 +177,7 @@ pub fn read_ahead(hold: &Hold) -> Option<Told> {
 /// Looks at a tenant's switch under its shared lock, and at people, if they are asked for, in the same round trip.
 pub async fn hold(shared: &Shared, tenant: TenantId, question: Option<Question>) -> Result<Hold, Fault> {
     let since = Instant::now();
-    let client = shared.client().await?;
+    let client = shared.connections.for_answer().await?;
     let (lock, look) =
         (client.prepare_cached(queries::LOCK_SHARED).await?, client.prepare_cached(queries::SWITCH).await?);
     let read = client.prepare_cached(queries::READ_IF_SHARED).await?;
@@ -219,14 +228,14 @@ pub async fn hold(shared: &Shared, tenant: TenantId, question: Option<Question>)
 
 /// Reads a tenant's settings.
 pub async fn settings(shared: &Shared, tenant: TenantId) -> Result<VersionedSettings, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.aside().await?;
     let row = client.query_opt("SELECT settings FROM tenant WHERE tenant_id = $1", &[&tenant.uuid()]).await?;
     row.map_or(Ok(VersionedSettings::default()), |row| read_settings(row.get(0)))
 }
 
 /// Says whether anything was ever recorded or written down of a tenant.
 pub async fn knows(shared: &Shared, tenant: TenantId) -> Result<bool, Fault> {
-    let client = shared.client().await?;
+    let client = shared.connections.for_work().await?;
     let known = "SELECT EXISTS (SELECT FROM tenant WHERE tenant_id = $1) \
                  OR EXISTS (SELECT FROM audit_head WHERE tenant_id = $1)";
     Ok(client.query_one(known, &[&tenant.uuid()]).await?.get(0))
@@ -240,7 +249,7 @@ pub async fn change(
     settings: Settings,
     event: AuditEvent,
 ) -> Result<ChangedSettings, StoreError> {
-    let mut client = shared.client().await?;
+    let mut client = shared.connections.for_change().await?;
     let change = client.transaction().await.map_err(Fault::from)?;
     if expected == 0 {
         meet(&change, tenant).await?;
@@ -275,6 +284,7 @@ pub async fn change(
     }
     audit::append(&change, tenant, vec![event]).await.map_err(audit::unavailable)?;
     change.commit().await.map_err(Fault::from)?;
+    drop(client);
     local.switch.follow(number_of(epoch)?, is_on);
     // A replica may hold a guard whose session was lost, with its lock: its network was cut, or the database is another
     // one than before. It gives nothing away once the guard is too old. Also when it was off already: whoever turned it
@@ -296,7 +306,7 @@ async fn drain(
 ) -> Result<(bool, Vec<String>), Fault> {
     let begun = Instant::now();
     let number = lock_number(tenant);
-    let holders = shared.client().await?.query(queries::HOLDERS, &[&number]).await?;
+    let holders = shared.connections.aside().await?.query(queries::HOLDERS, &[&number]).await?;
     let holders: BTreeMap<i32, String> = holders.iter().map(|row| (row.get(0), row.get(1))).collect();
     end_idle(local);
     let here = local.switch.drained().await;
@@ -313,12 +323,12 @@ async fn drain(
             () = sleep(left.max(Duration::from_millis(20))) => {}
         }
         if begun.elapsed() >= DRAIN_MAX && !shared.strict {
-            shared.client().await?.query_one(queries::END_HOLDERS, &[&number]).await?;
+            shared.connections.aside().await?.query_one(queries::END_HOLDERS, &[&number]).await?;
         }
     }
     // A session that handed over what it had goes on; one that is gone was cut off, by us or by its time.
     let pids: Vec<i32> = holders.keys().copied().collect();
-    let ended = shared.client().await?.query(queries::ENDED, &[&pids]).await?;
+    let ended = shared.connections.aside().await?.query(queries::ENDED, &[&pids]).await?;
     let ended: BTreeSet<String> =
         ended.iter().filter_map(|row| holders.get(&row.get::<_, i32>(0)).cloned()).collect();
     Ok((here && ended.is_empty(), ended.into_iter().map(|name| replica_of(&name)).collect()))
@@ -335,12 +345,15 @@ fn end_idle(local: &Local) {
         held.iter().filter_map(Weak::upgrade).collect()
     };
     for held in all {
-        // A pass keeps it: its bytes are on their way.
-        let is_passing = Arc::strong_count(&held) > 2;
-        if !is_passing {
+        if !is_passing(&held, 2) {
             tokio::spawn(async move { held.end().await });
         }
     }
+}
+
+/// Says whether more keep a transaction than so many: passes, whose bytes are on their way.
+fn is_passing(held: &Arc<Held>, others: usize) -> bool {
+    Arc::strong_count(held) > others
 }
 
 /// Makes a tenant known.

@@ -6,6 +6,7 @@ mod server;
 use super::{Address, PostgresSource, PostgresStore, PostgresTarget, migrate};
 use crate::domain::facts::Outcome;
 use crate::domain::risk_alert::evaluate;
+use crate::domain::settings::Settings;
 use crate::domain::time::UtcDay;
 use crate::domain::user::Identity;
 use crate::store::Store;
@@ -19,6 +20,7 @@ use crate::store::moving::{Source, Target};
 use server::Database;
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 use std::time::Duration;
 
 /// An empty database with the schema.
@@ -91,7 +93,7 @@ async fn a_schema_is_made_once_and_another_is_refused() {
     assert_eq!(migrate(&address).await.unwrap(), 0);
     assert_eq!(migrate(&address).await.unwrap(), super::SCHEMA_VERSION);
     let store = PostgresStore::open(&address).await.unwrap();
-    let client = store.shared.client().await.unwrap();
+    let client = store.shared.connections.for_work().await.unwrap();
     let newer: &[u8] = &99_i64.to_be_bytes();
     client.execute("UPDATE riskshare_meta SET value = $1 WHERE name = 'version'", &[&newer]).await.unwrap();
     let refused = PostgresStore::open(&address).await.err().unwrap().to_string();
@@ -102,7 +104,7 @@ async fn a_schema_is_made_once_and_another_is_refused() {
 #[tokio::test]
 async fn a_caller_who_goes_away_leaves_no_transaction_behind() {
     let database = Database::like(Some(&TEMPLATE));
-    let one = Address { connections: 1, ..address(&database) };
+    let one = Address { connections: 4, ..address(&database) };
     let store = PostgresStore::lazy(&one, evaluate).unwrap();
     let other = PostgresStore::lazy(&one, evaluate).unwrap();
     let tenant = tenant(0);
@@ -122,6 +124,47 @@ async fn a_caller_who_goes_away_leaves_no_transaction_behind() {
         assert!(store.put_note(tenant, &name, None, "kept").await.unwrap());
         assert_eq!(other.note(tenant, &name).await.unwrap().as_deref(), kept, "after {polls} polls");
     }
+}
+
+#[tokio::test]
+async fn answers_that_keep_all_connections_hold_up_neither_their_audit_lines_nor_the_switch() {
+    let database = Database::like(Some(&TEMPLATE));
+    let few = Address { connections: 4, ..address(&database) };
+    let store = PostgresStore::lazy(&few, evaluate).unwrap();
+    store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
+    store.change_settings(tenant(1), 0, sharing(), decided()).await.unwrap();
+    let hold = store.hold(tenant(0)).await.unwrap();
+    let passing = hold.pass().unwrap();
+    let mut another = std::pin::pin!(store.hold(tenant(0)));
+    let waits = std::future::poll_fn(|context| Poll::Ready(another.as_mut().poll(context).is_pending()));
+    assert!(waits.await, "no connection is left for a second answer");
+    let other = tenant(1);
+    store.record(tenant(0), decided()).await.unwrap();
+    store.named(tenant(0), &[]).await.unwrap();
+    assert_eq!(store.settings(other).await.unwrap().version, 1);
+    let off = store.change_settings(other, 1, Settings::default(), decided()).await.unwrap();
+    assert!(off.drained && off.cut_off.is_empty());
+    drop(passing);
+    drop(hold);
+    assert!(another.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_hold_that_is_given_up_holds_up_no_switch_however_strict() {
+    let database = Database::like(Some(&TEMPLATE));
+    let strict = Address { strict: true, ..address(&database) };
+    let (store, other) = [&strict; 2].map(|address| PostgresStore::lazy(address, evaluate).unwrap()).into();
+    store.change_settings(tenant(0), 0, sharing(), decided()).await.unwrap();
+    let hold = store.hold(tenant(0)).await.unwrap();
+    let passing = hold.pass().unwrap();
+    hold.release().await;
+    let mut off = std::pin::pin!(other.change_settings(tenant(0), 1, Settings::default(), decided()));
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut off).await;
+    assert!(waited.is_err(), "bytes are on their way");
+    drop(passing);
+    hold.release().await;
+    assert!(off.await.unwrap().drained);
+    assert!(store.read(&hold, &[]).await.is_err(), "nothing is read under it any more");
 }
 
 #[tokio::test]
@@ -176,7 +219,7 @@ async fn weeks_come_and_go_while_others_read_and_commit() {
         ended.await.unwrap();
     }
     let looking = PostgresStore::lazy(&address(&database), evaluate).unwrap();
-    let client = looking.shared.client().await.unwrap();
+    let client = looking.shared.connections.for_work().await.unwrap();
     let weeks = async || {
         let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'activity_week%'";
         client.query_one(tables, &[]).await.unwrap().get::<_, i64>(0)
