@@ -21,6 +21,9 @@ const PROTOS: [&str; 7] = [
     "riskshare/v1/settings.proto",
 ];
 
+/// Requests that are read without making all of their messages, by their messages' names.
+const UNREAD: [(&str, &str); 1] = [("BatchEnrichAlertsRequest", "crate::grpc::unread::UnreadPage")];
+
 struct Gated {
     client: Box<dyn ServiceGenerator>,
     server: Box<dyn ServiceGenerator>,
@@ -32,6 +35,12 @@ impl ServiceGenerator for Gated {
         if !WITHOUT_USER_DATA.contains(&service.proto_name.as_str()) {
             for method in &mut service.methods {
                 method.output_type = format!("crate::grpc::reply::Reply<super::{}>", method.output_type);
+            }
+        }
+        for method in &mut service.methods {
+            let unread = UNREAD.iter().find(|(message, _)| *message == method.input_type);
+            if let Some((_, unread)) = unread {
+                method.input_type = (*unread).to_owned();
             }
         }
         self.server.generate(service, buf);

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The chain for what belongs to no tenant's: refusals of callers that have none, and questions about tenants that
@@ -45,7 +46,7 @@ pub struct AuditEvent {
     pub incident: String,
     /// The alerts, as the caller named them: at most [`ALERTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alerts: Vec<String>,
+    pub alerts: Vec<Arc<str>>,
     /// How many more alerts there were.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_alerts: u32,
@@ -323,7 +324,8 @@ impl AuditQuery {
     /// could be about the one.
     #[must_use]
     pub fn wants(&self, event: &AuditEvent) -> bool {
-        let has_alert = |alert: &String| event.alerts.contains(alert) || event.more_alerts > 0;
+        let has_alert =
+            |alert: &String| event.alerts.iter().any(|named| **named == **alert) || event.more_alerts > 0;
         self.from.is_none_or(|from| event.at >= from)
             && self.until.is_none_or(|until| event.at < until)
             && self.principal.as_ref().is_none_or(|principal| event.principal == *principal)
@@ -472,7 +474,7 @@ mod tests {
     fn event(number: u32) -> AuditEvent {
         let at = "2026-11-24T12:00:00.25Z".parse().unwrap();
         AuditEvent {
-            alerts: vec![format!("alert-{number}")],
+            alerts: vec![format!("alert-{number}").into()],
             users: vec![UserNo(number)],
             unknown: 1,
             ..AuditEvent::new(at, "queue \"one\"", "EnrichAlert", AuditOutcome::Disclosed)

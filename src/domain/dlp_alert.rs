@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// The most involved users of one alert.
 pub const INVOLVED_USERS_MAX: usize = 1_000;
@@ -28,7 +29,7 @@ pub enum AlertSeverity {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DlpAlert {
     /// Its id in the caller's system.
-    pub id: String,
+    pub id: Arc<str>,
     /// Its title; may be empty.
     pub title: String,
     /// The DLP policy that matched; may be empty.

@@ -1,13 +1,15 @@
-//! A set for a handful of values: sorted, in one piece of memory of the size that they need. Most people have one to
+//! A set for a handful of values: sorted, in one piece of memory of the size that they need, and where there is one, in none. Most people have one to
 //! three keys, and each is copied for every answer about them; a tree's first node alone has room for eleven.
+
+use smallvec::SmallVec;
 
 /// Values in order, each once.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SortedSet<T>(Vec<T>);
+pub struct SortedSet<T>(SmallVec<[T; 1]>);
 
 impl<T> Default for SortedSet<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new())
     }
 }
 
@@ -72,14 +74,14 @@ impl<T: Ord> SortedSet<T> {
     }
 
     /// Keeps those of which `wanted` holds.
-    pub fn retain(&mut self, wanted: impl FnMut(&T) -> bool) {
-        self.0.retain(wanted);
+    pub fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
+        self.0.retain(|value| wanted(value));
     }
 }
 
 impl<T: Ord> FromIterator<T> for SortedSet<T> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        let mut all: Vec<T> = values.into_iter().collect();
+        let mut all: SmallVec<[T; 1]> = values.into_iter().collect();
         all.sort_unstable();
         all.dedup();
         Self(all)

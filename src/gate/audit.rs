@@ -5,6 +5,7 @@ use crate::domain::user::UserNo;
 use crate::gate::caller::Access;
 use crate::store::{AlertPage, Named, Snapshot};
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 
 /// What a question is about, as the caller named it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -12,14 +13,14 @@ pub struct About {
     /// The incident, if it is about one.
     pub incident: String,
     /// The alerts, if it is about some.
-    pub alerts: Vec<String>,
+    pub alerts: Vec<Arc<str>>,
     /// Why it is asked, if callers have to say.
     pub reason: String,
 }
 
 impl About {
     /// Returns a question about alerts.
-    pub fn alerts<'a>(ids: impl IntoIterator<Item = &'a String>) -> Self {
+    pub fn alerts<'a>(ids: impl IntoIterator<Item = &'a Arc<str>>) -> Self {
         Self { alerts: ids.into_iter().cloned().collect(), ..Self::default() }
     }
 

@@ -137,7 +137,7 @@ fn event(line: AuditLine) -> pb::AuditEvent {
         outcome: to_outcome(outcome).into(),
         asked_tenant_id: asked.map(|tenant| tenant.to_string()).unwrap_or_default(),
         incident_id: incident,
-        alert_ids: alerts,
+        alert_ids: alerts.iter().map(|id| id.as_ref().to_owned()).collect(),
         more_alerts,
         user_numbers: users.into_iter().map(|user| user.0).collect(),
         more_users,

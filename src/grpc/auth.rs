@@ -8,6 +8,7 @@ use crate::gate::rights::Right;
 use crate::grpc::parse;
 use crate::grpc::rate::TenantRate;
 use crate::grpc::status;
+use crate::grpc::unread::UnreadPage;
 use crate::pb;
 use crate::transport::peer::PeerCertificates;
 use http::header::{AUTHORIZATION, Entry};
@@ -114,8 +115,8 @@ pub trait Tenanted {
 }
 
 macro_rules! tenanted {
-    ($($request:ident)*) => {
-        $(impl Tenanted for pb::$request {
+    ($($request:ty)*) => {
+        $(impl Tenanted for $request {
             fn tenant_id(&self) -> &str {
                 &self.tenant_id
             }
@@ -124,14 +125,13 @@ macro_rules! tenanted {
 }
 
 tenanted! {
-    EnrichAlertRequest BatchEnrichAlertsRequest ListUserActivitiesRequest SummarizeAlertRequest RankAlertsRequest
-    GetImpactedAssetsRequest ListImpactedEntitiesRequest GetUserRiskRequest
-    IngestActivitiesRequest UpsertUsersRequest UpsertPoliciesRequest SetMembershipsRequest RecordTriggersRequest
-    ImportRiskAlertsRequest DeleteUserRequest
-    ListRiskAlertsRequest GetRiskAlertRequest ExportRiskAlertsRequest ExportUserRiskAlertsRequest
-    UpdateRiskAlertStatusRequest
-    GetSettingsRequest UpdateSettingsRequest
-    ListAuditEventsRequest VerifyAuditLogRequest ResolveUsersRequest
+    UnreadPage pb::EnrichAlertRequest pb::ListUserActivitiesRequest pb::SummarizeAlertRequest
+    pb::RankAlertsRequest pb::GetImpactedAssetsRequest pb::ListImpactedEntitiesRequest
+    pb::GetUserRiskRequest pb::IngestActivitiesRequest pb::UpsertUsersRequest pb::UpsertPoliciesRequest
+    pb::SetMembershipsRequest pb::RecordTriggersRequest pb::ImportRiskAlertsRequest pb::DeleteUserRequest
+    pb::ListRiskAlertsRequest pb::GetRiskAlertRequest pb::ExportRiskAlertsRequest
+    pb::ExportUserRiskAlertsRequest pb::UpdateRiskAlertStatusRequest pb::GetSettingsRequest
+    pb::UpdateSettingsRequest pb::ListAuditEventsRequest pb::VerifyAuditLogRequest pb::ResolveUsersRequest
 }
 
 /// Lets a call in: its role has the right, and its tenant is one of the caller's.

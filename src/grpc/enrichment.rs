@@ -21,6 +21,7 @@ use crate::grpc::sheet::SheetedPage;
 use crate::grpc::status;
 use crate::grpc::status::Invalid;
 use crate::grpc::summaries::Question;
+use crate::grpc::unread::{AlertView, UnreadPage};
 use crate::pb;
 use crate::pb::alert_enrichment_service_server::AlertEnrichmentService;
 use crate::pb::{ActivityOrder, EnrichmentView, ErrorReason};
@@ -57,7 +58,7 @@ impl AlertEnrichmentService for Enrichment {
         let (alert, view) = one_alert(&request)?;
         match self.enrich(access, &alert, view).await {
             Err(Refusal::SharingOff(off)) => {
-                Ok(Reply::<pb::EnrichAlertResponse>::not_available(off, alert.id))
+                Ok(Reply::<pb::EnrichAlertResponse>::not_available(off, &alert.id))
             }
             answer => answer.map_err(status::refused),
         }
@@ -65,10 +66,10 @@ impl AlertEnrichmentService for Enrichment {
 
     async fn batch_enrich_alerts(
         &self,
-        request: Request<pb::BatchEnrichAlertsRequest>,
+        request: Request<UnreadPage>,
     ) -> Result<Response<Reply<pb::BatchEnrichAlertsResponse>>, Status> {
         let (access, request) = auth::access(&self.gate, request, Right::BatchEnrichAlerts).await?;
-        let (alerts, view) = alert_page(&request)?;
+        let (alerts, view) = request.read(|alerts| alert_page(&request, alerts))??;
         match self.enrich_page(access, &alerts, view).await {
             Err(Refusal::SharingOff(off)) => {
                 let ids =
@@ -204,10 +205,10 @@ fn one_alert(request: &pb::EnrichAlertRequest) -> Result<(DlpAlert, View), Inval
 
 type AlertPage = (Vec<Result<DlpAlert, Invalid>>, View);
 
-fn alert_page(request: &pb::BatchEnrichAlertsRequest) -> Result<AlertPage, Invalid> {
+fn alert_page(request: &UnreadPage, alerts: &[AlertView<'_>]) -> Result<AlertPage, Invalid> {
     let mut fields = Fields::default();
     let view = view(&mut fields, request.view, request.activity_page_size, EnrichmentView::Severity);
-    let alerts = fields.part(parse::alert_page(&request.alerts));
+    let alerts = fields.part(parse::alert_page(alerts));
     let alerts = fields.finish(alerts)?;
     let involved: usize = alerts.iter().flatten().map(|alert| alert.involved.len()).sum();
     bound_activities(view, involved)?;

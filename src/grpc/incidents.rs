@@ -103,7 +103,7 @@ impl Incidents {
             matched.dedup();
             pb::ImpactedEntity {
                 user: Some(renderer.identity(&one.identity)),
-                alert_ids: matched.into_iter().map(|alert| alerts[alert].id.clone()).collect(),
+                alert_ids: matched.into_iter().map(|alert| alerts[alert].id.as_ref().to_owned()).collect(),
             }
         });
         let answer = pb::ListImpactedEntitiesResponse { incident_id, entities: entities.collect() };

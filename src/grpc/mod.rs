@@ -15,6 +15,7 @@ pub mod upload;
 pub mod download;
 pub mod rate;
 pub mod entrance;
+pub mod unread;
 pub mod parse;
 pub mod auth;
 pub mod page;

@@ -5,6 +5,7 @@ use crate::domain::ids::{TenantId, check_text};
 use crate::domain::time::UtcDay;
 use crate::domain::user::{ADDRESSES_MAX, Identity, IdentityKey, KEY_BYTES_MAX, KeyError, is_service_name};
 use crate::grpc::status::{Invalid, Violation};
+use crate::grpc::unread::{AlertView, UserView};
 use crate::intake;
 use crate::intake::IntakeError;
 use crate::pb;
@@ -157,10 +158,13 @@ impl Fields {
 
     /// Reads a person. A service account, which is never an actor, has no keys.
     pub fn person(&mut self, path: Arguments<'_>, user: Option<&pb::UserIdentity>) -> Option<Identity> {
-        let Some(user) = user else {
+        if user.is_none() {
             self.refuse(path, "must be set");
-            return None;
-        };
+        }
+        self.viewed_person(path, &UserView::from(user?))
+    }
+
+    fn viewed_person(&mut self, path: Arguments<'_>, user: &UserView<'_>) -> Option<Identity> {
         if names_a_service(user) {
             return Some(Identity::default());
         }
@@ -173,7 +177,7 @@ impl Fields {
         (self.violations.len() == faults).then_some(identity)
     }
 
-    fn keys(&mut self, path: Arguments<'_>, user: &pb::UserIdentity) -> Identity {
+    fn keys(&mut self, path: Arguments<'_>, user: &UserView<'_>) -> Identity {
         let mut identity = Identity::default();
         let mut key = |field: Arguments<'_>, text: &str, read: fn(&str) -> Result<IdentityKey, KeyError>| {
             if text.is_empty() || is_service_name(text) {
@@ -182,36 +186,37 @@ impl Fields {
             read(text).map_err(|error| self.refuse(format_args!("{path}.{field}"), error.to_string())).ok()
         };
         let keys = [
-            key(format_args!("entra_object_id"), &user.entra_object_id, IdentityKey::object_id),
-            key(format_args!("sid"), &user.sid, IdentityKey::sid),
-            key(format_args!("account_name"), &user.account_name, IdentityKey::account),
+            key(format_args!("entra_object_id"), user.entra_object_id, IdentityKey::object_id),
+            key(format_args!("sid"), user.sid, IdentityKey::sid),
+            key(format_args!("account_name"), user.account_name, IdentityKey::account),
         ];
         identity = keys.into_iter().flatten().fold(identity, Identity::with);
         for (i, address) in user.smtp_addresses.iter().take(ADDRESSES_MAX).enumerate() {
             let address = key(format_args!("smtp_addresses[{i}]"), address, IdentityKey::address);
             identity = address.into_iter().fold(identity, Identity::with);
         }
-        if let Some(upn) = key(format_args!("upn"), &user.upn, IdentityKey::address) {
+        if let Some(upn) = key(format_args!("upn"), user.upn, IdentityKey::address) {
             identity = identity.with_upn(upn);
         }
         if user.smtp_addresses.len() > ADDRESSES_MAX {
             let bound = format!("must be at most {ADDRESSES_MAX}");
             self.refuse(format_args!("{path}.smtp_addresses"), bound);
         }
-        self.length(format_args!("{path}.display_name"), &user.display_name, KEY_BYTES_MAX);
+        self.length(format_args!("{path}.display_name"), user.display_name, KEY_BYTES_MAX);
         if !user.display_name.is_empty() {
-            identity.display_name = Some(crate::domain::user::Personal::new(&user.display_name));
+            identity.display_name = Some(crate::domain::user::Personal::new(user.display_name));
         }
         identity
     }
 }
 
 /// An account name says so only where it stands alone: people have been logged on as `root`.
-fn names_a_service(user: &pb::UserIdentity) -> bool {
-    let others = [&user.entra_object_id, &user.sid, &user.upn].into_iter().chain(&user.smtp_addresses);
-    let is_alone = others.clone().all(String::is_empty);
-    let names = others.chain(is_alone.then_some(&user.account_name));
-    names.filter(|name| !name.is_empty()).any(|name| is_service_name(name))
+fn names_a_service(user: &UserView<'_>) -> bool {
+    let addresses = user.smtp_addresses.iter().copied();
+    let others = [user.entra_object_id, user.sid, user.upn].into_iter().chain(addresses);
+    let is_alone = others.clone().all(str::is_empty);
+    let names = others.chain(is_alone.then_some(user.account_name));
+    names.filter(|name| !name.is_empty()).any(is_service_name)
 }
 
 /// Reads one alert.
@@ -219,33 +224,34 @@ fn names_a_service(user: &pb::UserIdentity) -> bool {
 /// # Errors
 /// All fields at fault, by their paths from `path` on.
 pub fn dlp_alert(path: Arguments<'_>, alert: Option<&pb::DlpAlert>) -> Result<DlpAlert, Invalid> {
-    match alert {
-        None => Err(Invalid::one(ErrorReason::InvalidField, path.to_string(), "must be set")),
-        Some(alert) if alert.raw_json.is_empty() => plain_alert(path, alert),
-        Some(alert) => raw_alert(path, alert),
-    }
+    let unset = || Invalid::one(ErrorReason::InvalidField, path.to_string(), "must be set");
+    viewed_alert(path, &AlertView::from(alert.ok_or_else(unset)?))
 }
 
-fn plain_alert(path: Arguments<'_>, alert: &pb::DlpAlert) -> Result<DlpAlert, Invalid> {
+fn viewed_alert(path: Arguments<'_>, alert: &AlertView<'_>) -> Result<DlpAlert, Invalid> {
+    if alert.raw_json.is_empty() { plain_alert(path, alert) } else { raw_alert(path, alert) }
+}
+
+fn plain_alert(path: Arguments<'_>, alert: &AlertView<'_>) -> Result<DlpAlert, Invalid> {
     let mut fields = Fields::default();
-    fields.text(format_args!("{path}.alert_id"), &alert.alert_id, ALERT_ID_BYTES_MAX);
-    fields.length(format_args!("{path}.title"), &alert.title, TITLE_BYTES_MAX);
-    fields.length(format_args!("{path}.policy_name"), &alert.policy_name, TITLE_BYTES_MAX);
+    fields.text(format_args!("{path}.alert_id"), alert.alert_id, ALERT_ID_BYTES_MAX);
+    fields.length(format_args!("{path}.title"), alert.title, TITLE_BYTES_MAX);
+    fields.length(format_args!("{path}.policy_name"), alert.policy_name, TITLE_BYTES_MAX);
     let severity = fields.known(format_args!("{path}.severity"), alert.severity);
     let created_at = fields.instant_if_set(format_args!("{path}.created_at"), alert.created_at);
     let users = &alert.involved_users;
     let mut involved = Vec::with_capacity(users.len().min(PAGE_USERS_MAX));
     for (i, user) in users.iter().take(PAGE_USERS_MAX).enumerate() {
-        let person = fields.person(format_args!("{path}.involved_users[{i}]"), Some(user));
+        let person = fields.viewed_person(format_args!("{path}.involved_users[{i}]"), user);
         involved.extend(person.filter(|person| !person.is_empty()));
     }
     let involved = distinct(involved);
     let is_few = users.len() <= PAGE_USERS_MAX && involved.len() <= INVOLVED_USERS_MAX;
     fields.demand(is_few, format_args!("{path}.involved_users"), TOO_MANY_USERS);
     fields.finish(Some(DlpAlert {
-        id: alert.alert_id.clone(),
-        title: alert.title.clone(),
-        policy_name: alert.policy_name.clone(),
+        id: alert.alert_id.into(),
+        title: alert.title.to_owned(),
+        policy_name: alert.policy_name.to_owned(),
         created_at,
         severity: severity.and_then(alert_severity),
         involved,
@@ -264,14 +270,14 @@ fn alert_severity(severity: pb::AlertSeverity) -> Option<AlertSeverity> {
     }
 }
 
-fn raw_alert(path: Arguments<'_>, alert: &pb::DlpAlert) -> Result<DlpAlert, Invalid> {
+fn raw_alert(path: Arguments<'_>, alert: &AlertView<'_>) -> Result<DlpAlert, Invalid> {
     let mut fields = Fields::default();
     let path = format_args!("{path}.raw_json");
-    let raw = pb::DlpAlert { raw_json: alert.raw_json.clone(), ..pb::DlpAlert::default() };
+    let raw = AlertView { raw_json: alert.raw_json, ..AlertView::default() };
     fields.demand(*alert == raw, path, "must be the only field that is set");
-    fields.length(path, &alert.raw_json, RAW_ALERT_BYTES_MAX);
+    fields.length(path, alert.raw_json, RAW_ALERT_BYTES_MAX);
     fields.finish(Some(()))?;
-    let read = intake::dlp_alert(&alert.raw_json).map_err(|error| not_understood(path, error))?;
+    let read = intake::dlp_alert(alert.raw_json).map_err(|error| not_understood(path, error))?;
     let mut fields = Fields::default();
     fields.demand(read.involved.len() <= INVOLVED_USERS_MAX, path, TOO_MANY_USERS);
     fields.finish(Some(read))
@@ -305,7 +311,7 @@ fn joined(path: &str, field: &str) -> String {
 ///
 /// # Errors
 /// When there is no alert, or more alerts or users than a page may hold.
-pub fn alert_page(alerts: &[pb::DlpAlert]) -> Result<Vec<Result<DlpAlert, Invalid>>, Invalid> {
+pub fn alert_page(alerts: &[AlertView<'_>]) -> Result<Vec<Result<DlpAlert, Invalid>>, Invalid> {
     let too_large = |field: &str, bound: &str| Err(Invalid::one(ErrorReason::BatchTooLarge, field, bound));
     if alerts.is_empty() {
         return Err(Invalid::one(ErrorReason::InvalidField, "alerts", "must be 1 to 500 alerts"));
@@ -313,7 +319,7 @@ pub fn alert_page(alerts: &[pb::DlpAlert]) -> Result<Vec<Result<DlpAlert, Invali
     if alerts.len() > ALERTS_MAX {
         return too_large("alerts", "must be at most 500 alerts");
     }
-    let given = |alert: &pb::DlpAlert| alert.involved_users.len();
+    let given = |alert: &AlertView<'_>| alert.involved_users.len();
     let users_max = "must involve at most 5000 users in all";
     if alerts.iter().map(given).sum::<usize>() > PAGE_USERS_MAX {
         return too_large("alerts.involved_users", users_max);
@@ -321,7 +327,7 @@ pub fn alert_page(alerts: &[pb::DlpAlert]) -> Result<Vec<Result<DlpAlert, Invali
     let read: Vec<_> = alerts
         .iter()
         .enumerate()
-        .map(|(i, alert)| dlp_alert(format_args!("alerts[{i}]"), Some(alert)))
+        .map(|(i, alert)| viewed_alert(format_args!("alerts[{i}]"), alert))
         .collect();
     let involved = read.iter().flatten().map(|alert| alert.involved.len()).sum::<usize>();
     if involved > PAGE_USERS_MAX { too_large("alerts.raw_json", users_max) } else { Ok(read) }
@@ -333,7 +339,8 @@ pub fn alert_page(alerts: &[pb::DlpAlert]) -> Result<Vec<Result<DlpAlert, Invali
 /// As [`alert_page`]; and all fields at fault of all alerts.
 pub fn incident_alerts(alerts: &[pb::DlpAlert]) -> Result<Vec<DlpAlert>, Invalid> {
     let mut fields = Fields::default();
-    let read: Vec<_> = alert_page(alerts)?.into_iter().filter_map(|alert| fields.part(alert)).collect();
+    let viewed: Vec<_> = alerts.iter().map(AlertView::from).collect();
+    let read: Vec<_> = alert_page(&viewed)?.into_iter().filter_map(|alert| fields.part(alert)).collect();
     fields.finish(Some(read))
 }
 
@@ -389,10 +396,12 @@ mod tests {
 
     #[test]
     fn a_page_holds_1_to_500_alerts_and_5000_users() {
-        let reason = |alerts: Vec<pb::DlpAlert>| alert_page(&alerts).unwrap_err().reason;
+        let read =
+            |alerts: &[pb::DlpAlert]| alert_page(&alerts.iter().map(AlertView::from).collect::<Vec<_>>());
+        let reason = |alerts: Vec<pb::DlpAlert>| read(&alerts).unwrap_err().reason;
         assert_eq!(reason(vec![]), ErrorReason::InvalidField);
         assert_eq!(reason(vec![alert(vec![]); 501]), ErrorReason::BatchTooLarge);
         assert_eq!(reason(vec![alert(vec![upn("a@x.com"); 51]); 99]), ErrorReason::BatchTooLarge);
-        assert!(alert_page(&vec![alert(vec![upn("a@x.com"); 50]); 100]).is_ok());
+        assert!(read(&vec![alert(vec![upn("a@x.com"); 50]); 100]).is_ok());
     }
 }

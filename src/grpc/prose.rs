@@ -34,7 +34,7 @@ fn about(user: &pb::UserAnswer) -> String {
 }
 
 fn what(alert: &DlpAlert) -> String {
-    let name = if alert.title.is_empty() { &alert.id } else { &alert.title };
+    let name = if alert.title.is_empty() { &*alert.id } else { &alert.title };
     let policy = if alert.policy_name.is_empty() {
         String::new()
     } else {
@@ -172,7 +172,7 @@ mod tests {
 
     fn dlp(title: &str) -> DlpAlert {
         DlpAlert {
-            id: "da-1".to_owned(),
+            id: "da-1".into(),
             title: title.to_owned(),
             policy_name: "Plans".to_owned(),
             created_at: "2026-11-24T11:56:30Z".parse().ok(),

@@ -262,7 +262,7 @@ impl Renderer<'_> {
 /// Renders the column of an alert.
 fn column(reading: &Reading<'_>, alert: &DlpAlert, column: Column) -> pb::EnrichedAlert {
     pb::EnrichedAlert {
-        alert_id: alert.id.clone(),
+        alert_id: alert.id.as_ref().to_owned(),
         severity: severity(column.level).into(),
         severity_text: column.level.word().to_owned(),
         as_of: Some(timestamp(reading.as_of())),

@@ -4,6 +4,7 @@ use crate::gate::admission::{Refusal, Seal, SharingGrant, SharingOff, WrittenDow
 use crate::grpc::codec::Wire;
 use crate::pb;
 use prost::Message;
+use std::sync::Arc;
 use tonic::{Response, Status};
 
 /// What goes to the transport beside a reply's bytes, as an extension of the response. The hand-over layer lets no
@@ -60,9 +61,9 @@ impl<M: Message> Reply<M> {
 }
 
 /// The column of an alert whose tenant does not share: the id that the caller sent and the constant words.
-fn not_available(alert_id: String) -> pb::EnrichedAlert {
+fn not_available(alert_id: &str) -> pb::EnrichedAlert {
     pb::EnrichedAlert {
-        alert_id,
+        alert_id: alert_id.to_owned(),
         severity: pb::Severity::UserDataNotAvailable.into(),
         severity_text: "User data is not available".to_owned(),
         ..pb::EnrichedAlert::default()
@@ -71,7 +72,7 @@ fn not_available(alert_id: String) -> pb::EnrichedAlert {
 
 impl Reply<pb::EnrichAlertResponse> {
     /// Returns the answer of a tenant that does not share.
-    pub fn not_available(_: SharingOff, alert_id: String) -> Response<Self> {
+    pub fn not_available(_: SharingOff, alert_id: &str) -> Response<Self> {
         let alert = Some(not_available(alert_id));
         Self::respond(pb::EnrichAlertResponse { alert }, Custody::Constant)
     }
@@ -79,10 +80,10 @@ impl Reply<pb::EnrichAlertResponse> {
 
 impl Reply<pb::BatchEnrichAlertsResponse> {
     /// Returns the page of a tenant that does not share: for each alert its id, or the refusal that parsing gave.
-    pub fn not_available(_: SharingOff, alerts: Vec<Result<String, pb::AlertRefusal>>) -> Response<Self> {
+    pub fn not_available(_: SharingOff, alerts: Vec<Result<Arc<str>, pb::AlertRefusal>>) -> Response<Self> {
         use pb::enrich_alert_result::Result as Of;
-        let one = |alert| match alert {
-            Ok(id) => Of::Alert(not_available(id)),
+        let one = |alert: Result<Arc<str>, _>| match alert {
+            Ok(id) => Of::Alert(not_available(&id)),
             Err(refusal) => Of::Refusal(refusal),
         };
         let results =

@@ -195,7 +195,7 @@ impl RiskAlerts {
         access: Access,
         id: &RiskAlertId,
     ) -> Result<Response<Reply<pb::GetRiskAlertResponse>>, Refusal> {
-        let mut grant = self.gate.admit(access, About::alerts([&id.as_str().to_owned()])).await?;
+        let mut grant = self.gate.admit(access, About::alerts([&id.as_str().into()])).await?;
         let page = grant.risk_alert(id).await?;
         let Some(one) = page.alerts.first() else {
             return Reply::withhold(&grant, status::risk_alert_not_found()).await;
@@ -210,7 +210,7 @@ impl RiskAlerts {
         access: Access,
         asked: Asked,
     ) -> Result<Response<Reply<pb::UpdateRiskAlertStatusResponse>>, Refusal> {
-        let mut grant = self.gate.admit(access, About::alerts([&asked.id.as_str().to_owned()])).await?;
+        let mut grant = self.gate.admit(access, About::alerts([&asked.id.as_str().into()])).await?;
         let decided = grant.decide(&asked.id, asked.status, asked.etag, asked.comment).await?;
         if let Err(undecided) = decided {
             return Reply::withhold(&grant, status::undecided(&undecided)).await;

@@ -95,7 +95,7 @@ impl Enrichment {
             let highest = queue.involved.first().map(|one| renderer.bare(one));
             let column = queue.column().level;
             pb::RankedAlert {
-                alert_id: alert.id.clone(),
+                alert_id: alert.id.as_ref().to_owned(),
                 severity: render::severity(column).into(),
                 severity_text: column.word().to_owned(),
                 score: highest.as_ref().map_or(0, |actor| actor.score),

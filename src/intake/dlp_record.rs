@@ -32,7 +32,7 @@ fn rule_match(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     let involved = common.as_ref().and_then(|common| faults.keep(involved(record, common.record_type)));
     let policy = common.as_ref().and_then(|common| faults.keep(policy(record, common.record_type)));
     let alert = common.zip(involved).zip(policy).map(|((common, involved), policy)| DlpAlert {
-        id: common.id.to_owned(),
+        id: common.id.into(),
         title: String::new(),
         policy_name: who::start_of(policy.name, TITLE_BYTES_MAX).to_owned(),
         created_at: Some(common.at),

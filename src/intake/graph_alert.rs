@@ -29,7 +29,7 @@ pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     }
     let alert = (|| {
         Some(DlpAlert {
-            id: id?.to_owned(),
+            id: id?.into(),
             title: who::start_of(title?.unwrap_or_default(), TITLE_BYTES_MAX).to_owned(),
             policy_name: String::new(), // The alert has its policy's id only.
             created_at: Some(created_at?),

@@ -27,7 +27,7 @@ pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     let involved = faults.keep(involved(record));
     let alert = (|| {
         Some(DlpAlert {
-            id: id?.to_owned(),
+            id: id?.into(),
             title: who::start_of(title?.unwrap_or_default(), TITLE_BYTES_MAX).to_owned(),
             policy_name: who::start_of(policy?.unwrap_or_default(), TITLE_BYTES_MAX).to_owned(),
             created_at: Some(created_at?),

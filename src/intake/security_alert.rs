@@ -28,7 +28,7 @@ pub(super) fn dlp_alert(record: Field<'_>) -> Result<DlpAlert, IntakeError> {
     let alert = (|| {
         let (involved, policy_name) = data?;
         Some(DlpAlert {
-            id: id?.to_owned(),
+            id: id?.into(),
             title: who::start_of(title?, TITLE_BYTES_MAX).to_owned(),
             policy_name: who::start_of(&policy_name, TITLE_BYTES_MAX).to_owned(),
             created_at: Some(common?.at),

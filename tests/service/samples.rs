@@ -31,7 +31,7 @@ async fn every_sample_is_enriched_as_an_alert_or_refused_with_a_field() {
         let request = pb::EnrichAlertRequest { alert, ..tenant.ask(pb::EnrichmentView::Full, vec![]) };
         match (intake::dlp_alert(&raw_json), world.enrichment().enrich_alert(request).await) {
             (Ok(read), Ok(answer)) => {
-                assert_eq!(answer.into_inner().alert.unwrap().alert_id, read.id, "{name}");
+                assert_eq!(answer.into_inner().alert.unwrap().alert_id, *read.id, "{name}");
             }
             (Err(_), Err(refusal)) => {
                 assert_eq!(refusal.code(), Code::InvalidArgument, "{name}");

@@ -12,11 +12,23 @@ const TABLES: usize = 16;
 /// Numbers are given from 0 on, so users stand in pages by number. A book that holds a few of them has few pages.
 const PAGE_USERS: usize = 256;
 
+type Entry = (IdentityKey, UserNo);
+
+/// A key that is looked up, and what has been found so far: that of the first entry that has its hash, as nearly always
+/// only the key's own does.
+struct Asked<'a> {
+    person: usize,
+    key: &'a IdentityKey,
+    hash: u64,
+    entry: Option<&'a Entry>,
+    facts: Option<&'a SharedFacts>,
+}
+
 /// The people of a tenant.
 #[derive(Default)]
 pub struct People {
     hasher: DefaultHashBuilder,
-    keys: [HashTable<(IdentityKey, UserNo)>; TABLES],
+    keys: [HashTable<Entry>; TABLES],
     pages: Vec<Option<Box<[Option<SharedFacts>; PAGE_USERS]>>>,
 }
 
@@ -37,28 +49,46 @@ impl People {
     }
 
     /// Returns whom the keys of each of these people point at, by number.
+    ///
+    /// Each step touches memory that the step before it found, of all keys before the next step begins: so a page waits
+    /// for many of them at once, where one key after the other would wait for each.
     pub fn look_up(&self, people: &[&Identity]) -> Vec<Hits> {
-        let hashes: Vec<(usize, u64, &IdentityKey)> = people
+        let mut all: Vec<Asked<'_>> = people
             .iter()
             .enumerate()
             .flat_map(|(person, identity)| identity.keys().map(move |key| (person, key)))
-            .map(|(person, key)| (person, self.hasher.hash_one(key), key))
+            .map(|(person, key)| Asked {
+                person,
+                key,
+                hash: self.hasher.hash_one(key),
+                entry: None,
+                facts: None,
+            })
             .collect();
-        let numbers: Vec<(usize, UserNo)> = hashes
-            .into_iter()
-            .filter_map(|(person, hash, key)| Some((person, self.find(hash, key)?)))
-            .collect();
+        for one in &mut all {
+            one.entry = self.keys[table(one.hash)].iter_hash(one.hash).next();
+        }
+        for one in &mut all {
+            one.facts = one.entry.and_then(|(_, user)| self.facts(*user));
+        }
+        let numbers: Vec<Option<UserNo>> = all.iter().map(|one| one.facts.map(|facts| facts.no())).collect();
         let mut found = vec![Hits::new(); people.len()];
-        for (person, user) in numbers {
-            let hits = &mut found[person];
-            if let Some(facts) = self.facts(user) {
-                match hits.binary_search_by_key(&user, |known| known.no()) {
-                    Ok(_) => {}
-                    Err(place) => hits.insert(place, facts.clone()),
-                }
+        for (one, number) in all.iter().zip(numbers) {
+            let is_found = one.entry.is_some_and(|(known, _)| known == one.key);
+            let hit = if is_found { one.facts.zip(number) } else { self.hit(one) };
+            let Some((facts, user)) = hit else { continue };
+            let hits = &mut found[one.person];
+            if let Err(place) = hits.binary_search_by_key(&user, |known| known.no()) {
+                hits.insert(place, facts.clone());
             }
         }
         found
+    }
+
+    /// Returns what is known of whom a key points at, where the first entry of its hash was another key's.
+    fn hit(&self, asked: &Asked<'_>) -> Option<(&SharedFacts, UserNo)> {
+        let user = self.find(asked.hash, asked.key)?;
+        Some((self.facts(user)?, user))
     }
 
     /// Returns everybody.
@@ -127,6 +157,21 @@ mod tests {
 
     fn facts(number: u32) -> SharedFacts {
         KnownFacts::new(UserFacts::of(User::named(UserNo(number), Identity::default().with(key(number)))))
+    }
+
+    #[test]
+    fn keys_whose_hashes_look_alike_are_told_apart() {
+        let mut people = People::default();
+        for number in 0..5_000 {
+            people.point(key(number), UserNo(number));
+            people.put(facts(number));
+        }
+        let asked: Vec<Identity> = (0..10_000).map(|number| Identity::default().with(key(number))).collect();
+        let found = people.look_up(&asked.iter().collect::<Vec<_>>());
+        for (number, hits) in (0..).zip(found) {
+            let hits: Vec<u32> = hits.iter().map(|facts| facts.user.no.0).collect();
+            assert_eq!(hits, (number < 5_000).then_some(number).into_iter().collect::<Vec<_>>());
+        }
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 fn read(number: u32) -> AuditEvent {
     let event = asked("EnrichAlert", AuditOutcome::Disclosed);
-    let (alerts, users) = (vec![format!("alert-{number}")], vec![UserNo(number)]);
+    let (alerts, users) = (vec![format!("alert-{number}").into()], vec![UserNo(number)]);
     AuditEvent { alerts, users, ..event }
 }
 

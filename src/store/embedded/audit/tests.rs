@@ -52,7 +52,7 @@ impl Place {
 }
 
 fn event() -> AuditEvent {
-    AuditEvent { alerts: vec!["alert-1".to_owned()], ..asked("EnrichAlert", AuditOutcome::Disclosed) }
+    AuditEvent { alerts: vec!["alert-1".into()], ..asked("EnrichAlert", AuditOutcome::Disclosed) }
 }
 
 async fn check(audit: &Audit, tenant: TenantId) -> AuditVerdict {
