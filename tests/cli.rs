@@ -688,6 +688,7 @@ fn settings_that_serve_would_refuse_are_refused_in_its_words() {
         &collector,
         &["--postgres-url-file", "absent"],
         &["--postgres-url-file", &url, "--postgres-ca", "absent.pem"],
+        &["--postgres-url-file", &url, "--postgres-ca", &empty],
     ] {
         let checked = call(&[&["check-config"], wrong].concat());
         let served = call(&[&["serve", "--log-filter", "off", "--data-dir", &data], wrong].concat());

@@ -7,10 +7,9 @@ use crate::delivery::sender::{Format, Receiver};
 use crate::domain::content::AlertRecord;
 use crate::domain::ids::TenantId;
 use crate::export::syslog::frame;
+use crate::transport::tls;
 use async_trait::async_trait;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,21 +50,8 @@ impl Tls {
     /// # Errors
     /// When the file or the name cannot be used.
     pub fn new(host: &str, authorities: &Path) -> Result<Self, SyslogTlsError> {
-        let refused = |error: &dyn std::fmt::Display| SyslogTlsError::Authorities(error.to_string());
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(authorities).map_err(|error| refused(&error))? {
-            let certificate = certificate.map_err(|error| refused(&error))?;
-            roots.add(certificate).map_err(|error| refused(&error))?;
-        }
-        if roots.is_empty() {
-            return Err(refused(&"holds no certificate"));
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls::believing(authorities)
+            .map_err(|error| SyslogTlsError::Authorities(error.of_authorities()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| SyslogTlsError::Name)?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }

@@ -1,5 +1,6 @@
-//! A set for a handful of values: sorted, in one piece of memory of the size that they need, and where there is one, in none. Most people have one to
-//! three keys, and each is copied for every answer about them; a tree's first node alone has room for eleven.
+//! A set for a handful of values: sorted, in one piece of memory of the size that they need, or in none of its own where
+//! there is one. Most people have one to three keys, and each is copied for every answer about them; a tree's first node
+//! alone has room for eleven.
 
 use smallvec::SmallVec;
 

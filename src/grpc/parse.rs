@@ -158,10 +158,11 @@ impl Fields {
 
     /// Reads a person. A service account, which is never an actor, has no keys.
     pub fn person(&mut self, path: Arguments<'_>, user: Option<&pb::UserIdentity>) -> Option<Identity> {
-        if user.is_none() {
+        let Some(user) = user else {
             self.refuse(path, "must be set");
-        }
-        self.viewed_person(path, &UserView::from(user?))
+            return None;
+        };
+        self.viewed_person(path, &UserView::from(user))
     }
 
     fn viewed_person(&mut self, path: Arguments<'_>, user: &UserView<'_>) -> Option<Identity> {

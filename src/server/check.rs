@@ -6,10 +6,8 @@ use crate::auth::mode::AuthError;
 use crate::auth::principals::Principals;
 use crate::config::Config;
 use crate::delivery::webhook::Client;
-use crate::store::postgres::OpenError;
 use crate::transport::Protocol;
-use crate::transport::tls;
-use crate::transport::tls::{Identity, TlsError};
+use crate::transport::tls::Identity;
 
 /// Reads every file that the configuration names, as [`start`](super::start) does, and returns all that would keep the
 /// server from starting. Opens no data, connects to nobody, listens nowhere. Runs within a Tokio runtime.
@@ -49,12 +47,6 @@ fn database(config: &Config) -> Result<(), StartError> {
     if !config.postgres.is_used() {
         return Ok(());
     }
-    let refused = |cause: TlsError| match cause {
-        TlsError::File { cause, .. } => OpenError::Authorities(cause.to_string()),
-        cause => OpenError::Authorities(cause.to_string()),
-    };
-    if let Some(path) = config.postgres.address()?.ca {
-        tls::certificates(&path).map_err(refused)?;
-    }
+    config.postgres.address()?.tls()?;
     Ok(())
 }

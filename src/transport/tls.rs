@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,9 +90,25 @@ pub enum TlsError {
     /// They are no key and certificate that belong together.
     #[error("the certificate and the private key cannot be used: {0}")]
     Pair(rustls::Error),
+    /// The authorities that a client is to believe cannot be used.
+    #[error("the authorities cannot be used: {0}")]
+    Believed(rustls::Error),
     /// The authorities or their revocation lists cannot be used.
     #[error("the authorities of clients, or their revocation lists, cannot be used: {0}")]
     Authorities(#[from] VerifierBuilderError),
+}
+
+impl TlsError {
+    /// Says what is wrong with a file of authorities, to whoever names the file in other words.
+    #[must_use]
+    pub fn of_authorities(&self) -> String {
+        match self {
+            Self::File { cause, .. } => cause.to_string(),
+            Self::Empty(_) => "holds no certificate".to_owned(),
+            Self::Believed(cause) => cause.to_string(),
+            Self::Pair(_) | Self::Authorities(_) => self.to_string(),
+        }
+    }
 }
 
 /// Why a peer was not let in.
@@ -228,7 +244,7 @@ impl Clients {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
         let Some(belief) = self.belief() else { return Ok(None) };
-        let roots = Arc::new(roots(&belief.authorities)?);
+        let roots = Arc::new(roots(&belief.authorities, TlsError::Pair)?);
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
         if let Some(path) = &belief.revocations {
             // Without a list of every issuer, each current, nobody is believed: rustls's default, and the stricter way.
@@ -252,10 +268,21 @@ impl Version {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+/// Returns the client's side of TLS: it believes whom one of the authorities of a PEM file signed, and nobody else.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn believing(authorities: &Path) -> Result<ClientConfig, TlsError> {
+    let roots = roots(authorities, TlsError::Believed)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config.map_err(TlsError::Believed)?.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn roots(path: &Path, refused: fn(rustls::Error) -> TlsError) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(TlsError::Pair)?;
+        roots.add(certificate).map_err(refused)?;
     }
     Ok(roots)
 }

@@ -2,12 +2,9 @@
 //! a use below its own, so nobody waits in a circle, and turning sharing off never waits behind answers.
 
 use super::error::{Fault, OpenError};
+use crate::transport::tls;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
@@ -67,18 +64,7 @@ impl Address {
     /// When the file of authorities cannot be used.
     pub fn tls(&self) -> Result<Option<MakeRustlsConnect>, OpenError> {
         let Some(path) = &self.ca else { return Ok(None) };
-        let refused = |error: &dyn std::fmt::Display| OpenError::Authorities(error.to_string());
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refused(&error))? {
-            let certificate = certificate.map_err(|error| refused(&error))?;
-            roots.add(certificate).map_err(|error| refused(&error))?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls::believing(path).map_err(|error| OpenError::Authorities(error.of_authorities()))?;
         Ok(Some(MakeRustlsConnect::new(config)))
     }
 

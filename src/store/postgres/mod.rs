@@ -1,9 +1,10 @@
 //! The PostgreSQL engine: several replicas over one database, which alone knows what is true. `docs/postgres.md` says
 //! what is promised.
 //!
-//! `connections` deals out connections, `facts` commits, `people` reads users, `switch` holds and moves the sharing switch, `alerts` reads and decides about
-//! risk alerts, `content` exports, `audit` writes lines; `load` brings into memory what a batch can touch, `save` writes
-//! what it changed; `moving` reads a store to the last row, and fills one. All SQL stands in `queries`.
+//! `connections` deals out connections, `facts` commits, `people` reads users, `switch` holds and moves the sharing switch,
+//! `alerts` reads and decides about risk alerts, `content` exports, `audit` writes lines; `load` brings into memory what a
+//! batch can touch, `save` writes what it changed; `moving` reads a store to the last row, and fills one. All SQL stands in
+//! `queries`.
 
 mod alerts;
 mod audit;
